@@ -1,0 +1,47 @@
+/** Codes that `status` shows in `lastError` (DESIGN section 7). */
+export type ProblemCode =
+  | "no-local-account"
+  | "system-account"
+  | "duplicate-binding"
+  | "not-logged-on"
+  | "home-missing"
+  | "shared-home"
+  | "store-locked"
+  | "store-password"
+  | "disk-full"
+  | "bundle-rejected"
+  | "server-refused"
+  | "unreachable"
+  | "clock"
+  | "internal";
+
+/** Codes that pass by themselves: the work waits and is tried again, nothing is `failed`. */
+const WAITING: ReadonlySet<ProblemCode> = new Set([
+  "not-logged-on",
+  "home-missing",
+  "store-locked",
+  "unreachable",
+  "clock",
+]);
+
+/**
+ * Something that kept one user's or the device's desired state from being reached. The message
+ * says what was tried, why it did not work and what a person can do; it never holds a secret.
+ */
+export class Problem extends Error {
+  override readonly name = "Problem";
+  constructor(readonly code: ProblemCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+  }
+  /** Whether time alone may heal it. */
+  get waiting(): boolean {
+    return WAITING.has(this.code);
+  }
+}
+
+/** Any thrown value as a {@link Problem}; what is not one already becomes `internal`. */
+export function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new Problem("internal", message, { cause: error });
+}
