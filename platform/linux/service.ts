@@ -1,0 +1,17 @@
+/** The text of our systemd units. Pure; nothing is installed here. */
+
+/** Name of the user-agent's template unit; the instance is the uid. */
+export const USER_AGENT_TEMPLATE = "device-trust-user-agent@.service";
+
+/** Name of the agent's unit. */
+export const AGENT_UNIT = "device-trust.service";
+
+/** The agent's unit; `binary` is absolute. */
+export function agentUnit(_binary: string): string {
+  throw new Error("signature only");
+}
+
+/** The user-agent's template unit; `binary` is absolute. */
+export function userAgentUnit(_binary: string): string {
+  throw new Error("signature only");
+}
