@@ -91,6 +91,11 @@ export type PolicyDecision = z.infer<typeof PolicyDecision>;
 export type Decision = z.infer<typeof Decision>;
 export type RequestOs = z.infer<typeof RequestOs>;
 
+/** A policy out of the store, which keeps its id and its JSON apart. */
+export function storedPolicy(row: { policyId: string; value: unknown }): Policy {
+  return { ...PolicyBody.parse(row.value), policyId: row.policyId };
+}
+
 /**
  * Decides about a request: of the enabled policies whose users, resources and conditions all
  * match, the strictest wins, of equals the one with the smallest id; the order of `policies` never
