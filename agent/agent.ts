@@ -1,0 +1,282 @@
+/**
+ * The resident agent: it waits, at the agent server for a change and at its own doors for somebody
+ * who knocks, and has a worker do everything else. It parses nothing that a user or the server
+ * sends, which keeps it small in memory and in what can be attacked.
+ */
+import type { DevicePlatform, SelfProgram } from "../platform/platform.ts";
+import { Doors } from "./doors.ts";
+import { type Enrolled, readIdentity } from "./identity.ts";
+import type { Log } from "./log.ts";
+import { Problem, toProblem } from "../platform/errors.ts";
+import {
+  openServerClient,
+  refusal,
+  type ServerAnswer,
+  type ServerClient,
+} from "./server_client.ts";
+import type { State } from "./state.ts";
+import { WorkerHandle } from "./worker_handle.ts";
+
+/** Seconds that the server may hold a question open; it is given up this much later. */
+const WAIT = { seconds: 240, least: 30, grace: 15 } as const;
+
+/** First and longest pause after a failure, milliseconds. */
+const BACK_OFF = { first: 1000, longest: 300_000 } as const;
+
+/** A wall clock that jumps by more than this has slept: ask again at once. Milliseconds. */
+const JUMP = 30_000;
+
+/** How often a device without an identity looks whether it has one now, milliseconds. */
+const ENROLLMENT_LOOK = 1000;
+
+/** Everything of the world that the resident agent touches. */
+export interface AgentWorld {
+  platform: DevicePlatform;
+  state: State;
+  program: SelfProgram;
+  deviceKey: string;
+  log: Log;
+  now: () => number;
+  /** Uniform in [0, 1). */
+  random: () => number;
+  proxy?: string;
+  /** Enrols this device when its configuration says how; false when it does not. */
+  enrollByConfiguration: () => Promise<boolean>;
+  /** Ends the agent. */
+  signal: AbortSignal;
+}
+
+/** Runs until the signal says to end. */
+export async function runAgent(world: AgentWorld): Promise<void> {
+  const { log, signal, state } = world;
+  log.info("agent.started", { pid: Deno.pid });
+  while (!signal.aborted) {
+    const identity = await readIdentity({ ...world, system: await world.platform.system() });
+    if (identity) await new Watch(world, identity).run();
+    else if (!await enrolled(world)) await pause(ENROLLMENT_LOOK, signal);
+  }
+  log.info("agent.stopped");
+  state.close();
+}
+
+async function enrolled(world: AgentWorld): Promise<boolean> {
+  try {
+    return await world.enrollByConfiguration();
+  } catch (error) {
+    world.log.warning("enrollment.failed", { reason: toProblem(error).message });
+    await pause(BACK_OFF.first * (5 + 25 * world.random()), world.signal);
+    return false;
+  }
+}
+
+/** The watch over one enrolled device, until it leaves its server or the agent ends. */
+class Watch {
+  readonly #world: AgentWorld;
+  readonly #client: ServerClient;
+  readonly #worker: WorkerHandle;
+  readonly #doors: Doors;
+  readonly #deviceId: string;
+  /** Aborts the question that is held open now. */
+  #question = new AbortController();
+  #etag: string | undefined;
+  #check = true;
+  #failures = 0;
+  #wait: number = WAIT.seconds;
+  #timer: number | undefined;
+  #over = new AbortController();
+
+  constructor(world: AgentWorld, { device, key }: Enrolled) {
+    this.#world = world;
+    this.#deviceId = device.deviceId;
+    this.#client = openServerClient({
+      publicUrl: device.publicUrl,
+      signer: key.signer(device.deviceId),
+      clock: { offset: world.state.sync().clockOffset, known: false },
+      now: world.now,
+      ...(device.serverCa ? { serverCa: device.serverCa } : {}),
+      ...(world.proxy ? { proxy: world.proxy } : {}),
+    });
+    this.#worker = new WorkerHandle(world.program, {
+      idle: (answer) => {
+        this.#doors.open(answer.uids);
+        if (!answer.enrolled) return this.#over.abort();
+        this.#retryAt(answer.nextTry);
+      },
+      refused: (message) => {
+        this.#failed(new Problem("bundle-rejected", message));
+      },
+      failed: (code) => {
+        world.log.error("worker.failed", { code });
+        this.#failed(new Problem("internal", `The agent's worker ended with code ${code}.`));
+      },
+    });
+    this.#doors = new Doors(world, this.#worker, () => this.#client.clock);
+  }
+
+  async run(): Promise<void> {
+    const { signal, state } = this.#world;
+    const end = AbortSignal.any([signal, this.#over.signal]);
+    end.addEventListener("abort", () => this.#question.abort());
+    const jumps = watchForJumps(this.#world.now, () => this.#question.abort());
+    this.#doors.open(state.users().flatMap((row) => row.uid ?? []));
+    try {
+      while (!end.aborted) {
+        if (!state.device()?.leaving) await this.#ask(end);
+        else {
+          this.#tellDeleted();
+          await pause(BACK_OFF.longest, end);
+        }
+      }
+    } finally {
+      clearInterval(jumps);
+      clearTimeout(this.#timer);
+      this.#doors.close();
+      await this.#worker.stop();
+      this.#client.close();
+    }
+  }
+
+  async #ask(end: AbortSignal): Promise<void> {
+    const started = performance.now();
+    this.#question = new AbortController();
+    try {
+      const headers: Record<string, string> = this.#etag === undefined
+        ? {}
+        : { "if-none-match": this.#etag, prefer: `wait=${this.#wait}` };
+      const answer = await this.#client.request({
+        method: "GET",
+        path: `/v1/devices/${this.#deviceId}/desired-state`,
+        headers,
+        timeout: ((this.#etag === undefined ? 0 : this.#wait) + WAIT.grace) * 1000,
+        maxBytes: 1024 * 1024,
+        signal: this.#question.signal,
+      });
+      const retryAfter = this.#take(answer);
+      if (retryAfter !== undefined) await pause(retryAfter, end);
+    } catch (error) {
+      if (this.#question.signal.aborted) return;
+      // A held question that a middlebox cut is no failure of the server: ask for less the next time.
+      const held = this.#etag !== undefined && performance.now() - started > 5000;
+      if (held && this.#wait > WAIT.least) {
+        this.#wait = Math.max(WAIT.least, this.#wait / 2);
+        return;
+      }
+      this.#failed(toProblem(error));
+    }
+    if (this.#failures > 0) await pause(this.#pauseAfterFailure(), end);
+  }
+
+  /** Deals with an answer; gives milliseconds to wait when the server asks for that. */
+  #take(answer: ServerAnswer): number | undefined {
+    if (answer.status === 200) {
+      const etag = answer.headers.get("etag");
+      const body = decode(answer);
+      if (etag === null || body === undefined) throw refusal("read the desired state", answer);
+      this.#synced();
+      this.#etag = etag;
+      this.#worker.send({
+        do: "desired",
+        etag,
+        body,
+        check: this.#check,
+        clock: { ...this.#client.clock },
+      });
+      this.#check = false;
+      return undefined;
+    }
+    if (answer.status === 304) {
+      this.#synced();
+      return undefined;
+    }
+    if (answer.status === 410 && answer.problemType === "urn:device-trust:device-deleted") {
+      this.#tellDeleted();
+      return BACK_OFF.longest;
+    }
+    const seconds = Number(answer.headers.get("retry-after"));
+    if ((answer.status === 429 || answer.status === 503) && seconds > 0) {
+      this.#record(refusal("read the desired state", answer));
+      return Math.min(seconds, 3600) * 1000;
+    }
+    throw refusal("read the desired state", answer);
+  }
+
+  #tellDeleted(): void {
+    this.#worker.send({ do: "deleted", clock: { ...this.#client.clock } });
+  }
+
+  #synced(): void {
+    const { state, now, log } = this.#world;
+    if (this.#failures > 0) log.info("server.reached");
+    this.#failures = 0;
+    state.saveSync({ lastSync: now(), clockOffset: this.#client.clock.offset });
+  }
+
+  /** What was asked for is not there: ask afresh, after a pause. */
+  #failed(problem: Problem): void {
+    this.#etag = undefined;
+    this.#failures++;
+    this.#record(problem);
+    this.#question.abort();
+  }
+
+  #record(problem: Problem): void {
+    const { state, log } = this.#world;
+    const sync = state.sync();
+    if (sync.error?.message !== problem.message) {
+      state.recordEvent("server.failed", problem.message);
+      log.warning("server.failed", { code: problem.code, reason: problem.message });
+    }
+    const { code, message } = problem;
+    state.saveSync({ ...sync, error: { code, message } });
+  }
+
+  /** Full jitter, so that a fleet does not come back at once when its server does. */
+  #pauseAfterFailure(): number {
+    const bound = Math.min(BACK_OFF.longest, BACK_OFF.first * 2 ** (this.#failures - 1));
+    return Math.max(100, this.#world.random() * bound);
+  }
+
+  #retryAt(at: number | undefined): void {
+    clearTimeout(this.#timer);
+    if (at === undefined) return;
+    const wait = Math.min(Math.max(at - this.#world.now(), 100), 3_600_000);
+    this.#timer = setTimeout(() => {
+      const { state } = this.#world;
+      if (state.device()?.leaving) return this.#tellDeleted();
+      this.#worker.send({ do: "retry", clock: { ...this.#client.clock } });
+    }, wait);
+  }
+}
+
+/** Calls back when the wall clock moved otherwise than the steady one: sleep, or a clock set. */
+function watchForJumps(now: () => number, jumped: () => void): number {
+  let difference = now() - performance.now();
+  return setInterval(() => {
+    const next = now() - performance.now();
+    if (Math.abs(next - difference) > JUMP) jumped();
+    difference = next;
+  }, 10_000);
+}
+
+function decode(answer: ServerAnswer): string | undefined {
+  if (!answer.headers.get("content-type")?.startsWith("application/json")) return undefined;
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(answer.body);
+  } catch {
+    // Not UTF-8: not a desired state.
+    return undefined;
+  }
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, milliseconds);
+    signal.addEventListener("abort", end);
+  });
+}

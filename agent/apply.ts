@@ -1,0 +1,114 @@
+/** Does what reconcile says to one user's store: ledger first, then the thing, then a look at it. */
+import type { RunningBrowser } from "../platform/linux/running_browsers.ts";
+import type { StoreContents } from "../platform/trust_store.ts";
+import type { RemovedItem } from "./contract.ts";
+import { type LeafRequestWorld, requestLeaf } from "./leaf_request.ts";
+import type { UserSlice } from "./local_contract.ts";
+import type { Observation } from "./observe.ts";
+import type { Action } from "./reconcile.ts";
+import { drawRenewal } from "./renewal.ts";
+import { certificateDer, describeCertificate, sha256Hex } from "./verify.ts";
+
+/**
+ * How long a running Chromium may take to read a new policy file, milliseconds (11 to 12 s were
+ * seen). A leaf that shows up earlier makes it ask its user which certificate to present.
+ */
+export const FILTER_READ_TIME = 15_000;
+
+/** What applying needs of the user-agent's world. */
+export interface ApplyWorld extends LeafRequestWorld {
+  /** Uniform in [0, 1). */
+  random: () => number;
+  sleep: (milliseconds: number) => Promise<void>;
+  runningBrowsers: () => Promise<RunningBrowser[]>;
+}
+
+/**
+ * Does the actions in order and stops at the first that fails, so that nothing is broken before
+ * its successor is made. Returns what was removed; each removal is read back by the store.
+ */
+export async function apply(
+  world: ApplyWorld,
+  slice: UserSlice,
+  seen: Observation,
+  actions: readonly Action[],
+): Promise<RemovedItem[]> {
+  const removed: RemovedItem[] = [];
+  for (const action of actions) {
+    switch (action.do) {
+      case "install-authority":
+        await installAuthority(world, slice, action.role);
+        break;
+      case "request-leaf":
+        await installLeaf(world, slice, seen, action.key);
+        break;
+      case "remove-leaf":
+        await world.store.removeCertificate(action.sha256);
+        world.ledger.forgetCertificate(action.sha256);
+        removed.push({ kind: "leaf", id: seen.descriptions.get(action.sha256)?.serial ?? "" });
+        break;
+      case "remove-key":
+        await world.store.removeKey(action.spkiSha256);
+        world.ledger.forgetKey(action.spkiSha256);
+        removed.push({ kind: "key", id: action.spkiSha256 });
+        break;
+      case "remove-authority":
+        await world.store.removeCertificate(action.sha256);
+        world.ledger.forgetCertificate(action.sha256);
+        removed.push({ kind: action.role, id: action.sha256 });
+        break;
+    }
+  }
+  for (const { kind, id } of removed) world.ledger.recordEvent(`${kind}.removed`, id);
+  return removed;
+}
+
+/** Forgets ledger rows of things that are not in the store (removed by hand, or never stored). */
+export function forgetAbsent(world: LeafRequestWorld, contents: StoreContents): void {
+  const present = new Set(contents.certificates.map((certificate) => certificate.sha256));
+  for (const row of world.ledger.certificates()) {
+    if (!present.has(row.sha256)) world.ledger.forgetCertificate(row.sha256);
+  }
+  const keys = new Set(contents.keys);
+  for (const key of world.ledger.keys()) if (!keys.has(key)) world.ledger.forgetKey(key);
+}
+
+async function installAuthority(
+  world: ApplyWorld,
+  slice: UserSlice,
+  role: "root" | "intermediate",
+): Promise<void> {
+  const der = certificateDer(slice.trustAnchors[role]);
+  const { serial, commonName } = describeCertificate(der);
+  world.ledger.recordCertificate({ sha256: await sha256Hex(der), role, serial, commonName });
+  await world.store.install(role, der);
+}
+
+async function installLeaf(
+  world: ApplyWorld,
+  slice: UserSlice,
+  seen: Observation,
+  key: string | undefined,
+): Promise<void> {
+  const { bundle: { leaf }, renewal } = await requestLeaf(world, slice, key);
+  world.ledger.recordCertificate({
+    sha256: leaf.sha256,
+    role: "leaf",
+    serial: leaf.serial,
+    commonName: leaf.commonName,
+  });
+  world.ledger.recordRenewal(leaf.serial, drawRenewal(renewal, world.random));
+  if (!seen.leaves.some((other) => other.hasKey)) await waitForBrowsers(world, slice);
+  await world.store.install("leaf", leaf.der);
+  world.ledger.recordEvent("leaf.installed", `${leaf.commonName}, serial ${leaf.serial}`);
+}
+
+/** The filter goes first: a first leaf waits until a running browser has read it (S15). */
+async function waitForBrowsers(world: ApplyWorld, slice: UserSlice): Promise<void> {
+  if (slice.filterWrittenAt === undefined) return;
+  const ready = slice.filterWrittenAt + FILTER_READ_TIME;
+  const left = ready - world.now();
+  // A clock that was set back must not make anybody wait for longer than the reading takes.
+  if (left <= 0 || (await world.runningBrowsers()).length === 0) return;
+  await world.sleep(Math.min(left, FILTER_READ_TIME));
+}

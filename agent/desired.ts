@@ -1,0 +1,119 @@
+/** What the agent server wants, as accepted: parsed, checked against the pins, and cut by user. */
+import { Problem } from "../platform/errors.ts";
+import { DesiredState, type DesiredUser } from "./contract.ts";
+import type { UserSlice } from "./local_contract.ts";
+import type { DeviceRecord, UserRow } from "./state.ts";
+
+/**
+ * A desired state as sent, or why it is refused as a whole: one bad part and nothing changes.
+ *
+ * @param pinned the device's record; a desired state with other anchors is not from its server
+ * @throws Problem `bundle-rejected` naming what is wrong
+ */
+export function acceptDesiredState(
+  json: unknown,
+  pinned: Pick<DeviceRecord, "root" | "intermediate">,
+): DesiredState {
+  const parsed = DesiredState.safeParse(json);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new Problem(
+      "bundle-rejected",
+      `The desired state was refused and nothing changed: '${issue?.path.join(".")}' ` +
+        `${issue?.message ?? "is malformed"}. Correct it at the agent server.`,
+    );
+  }
+  const { trustAnchors, users } = parsed.data;
+  if (trustAnchors.root !== pinned.root || trustAnchors.intermediate !== pinned.intermediate) {
+    throw new Problem(
+      "bundle-rejected",
+      "The desired state was refused and nothing changed: its trust anchors are not the ones that " +
+        "were pinned at enrolment. If the agent server was set up anew, run " +
+        "'device-trust unenroll' and enrol this device again.",
+    );
+  }
+  const ids = new Set(users.map((user) => user.userId));
+  if (ids.size !== users.length) {
+    throw new Problem(
+      "bundle-rejected",
+      "The desired state was refused and nothing changed: it lists a user twice.",
+    );
+  }
+  return parsed.data;
+}
+
+/** What a user-agent is to do beyond the desired state itself. */
+export interface SliceContext {
+  deviceId: string;
+  publicUrl: string;
+  /** The device leaves its server: nothing of us is to stay. */
+  leaving: boolean;
+  clock: UserSlice["clock"];
+  filterWrittenAt?: number;
+}
+
+/** One user's slice; a user that the desired state does not name is to hold nothing. */
+export function sliceFor(
+  desired: DesiredState,
+  userId: string,
+  context: SliceContext,
+): UserSlice {
+  const user = desired.users.find((user) => user.userId === userId);
+  const wanted = wants(desired, user, context.leaving);
+  return {
+    deviceId: context.deviceId,
+    userId,
+    publicUrl: context.publicUrl,
+    brand: desired.brand,
+    wanted,
+    final: context.leaving || user === undefined,
+    keyAlgorithm: desired.certificate.keyAlgorithm,
+    overlapSeconds: desired.certificate.overlapSeconds,
+    trustAnchors: desired.trustAnchors,
+    ...(wanted && user?.renewal ? { renewal: user.renewal } : {}),
+    leaves: wanted ? user?.leaves ?? [] : [],
+    clock: context.clock,
+    ...(context.filterWrittenAt === undefined ? {} : { filterWrittenAt: context.filterWrittenAt }),
+  };
+}
+
+/** Whether the user is to hold a leaf. */
+export function wants(
+  desired: DesiredState,
+  user: DesiredUser | undefined,
+  leaving: boolean,
+): boolean {
+  return desired.distribution.enabled && user !== undefined && !leaving;
+}
+
+/**
+ * Whether a user's store is, by its last report, what the slice wants, so that no user-agent need
+ * run. A row that waits, failed or was never checked is not.
+ */
+export function isSettled(slice: UserSlice, row: UserRow | undefined): boolean {
+  if (!slice.wanted) return row === undefined || row.state === "removed" || row.state === "absent";
+  if (row?.state !== "installed") return false;
+  const listed = slice.leaves.map((leaf) => leaf.serial).toSorted();
+  const held = (row.details.held ?? []).toSorted();
+  return listed.length > 0 && listed.length === held.length &&
+    listed.every((serial, at) => serial === held[at]);
+}
+
+/**
+ * The desired state after the agent server issued `serial` to a user and before it says so itself:
+ * a slice must never be older than what this device knows.
+ */
+export function withIssuedLeaf(
+  desired: DesiredState,
+  userId: string,
+  serial: string,
+): DesiredState {
+  return {
+    ...desired,
+    users: desired.users.map((user) => {
+      if (user.userId !== userId || user.leaves.some((leaf) => leaf.serial === serial)) return user;
+      const older = user.leaves.map((leaf) => ({ ...leaf, status: "overlap" as const }));
+      return { ...user, leaves: [{ serial, status: "current" as const }, ...older] };
+    }),
+  };
+}

@@ -1,0 +1,81 @@
+/**
+ * The device key: the agent's own P-256 key, which signs every request. `state/device.key`, PKCS#8
+ * PEM, 0600, root: the one private key that is a file of ours (DESIGN invariant 4).
+ */
+import { readRegularFile, writeFileAtomic } from "../platform/files.ts";
+import type { RequestSigner } from "./http_signature.ts";
+
+const ALGORITHM = { name: "ECDSA", namedCurve: "P-256" } as const;
+const SIGNING = { name: "ECDSA", hash: "SHA-256" } as const;
+
+/** A device key as loaded: it signs, and shows only its public half. */
+export interface DeviceKey {
+  /** Public key as JWK (RFC 7517): `kty`, `crv`, `x`, `y` and nothing else. */
+  publicJwk: { kty: "EC"; crv: "P-256"; x: string; y: string };
+  /** RFC 7638 thumbprint with SHA-256, base64url. */
+  thumbprint: string;
+  /** A signer for label `device`; `keyid` is the deviceId, or the thumbprint at enrolment. */
+  signer(keyid: string): RequestSigner;
+}
+
+/** Makes a key and writes it durably before anything else can learn of it. */
+export async function createDeviceKey(path: string): Promise<DeviceKey> {
+  const pair = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+  const pkcs8 = new Uint8Array(await crypto.subtle.exportKey("pkcs8", pair.privateKey));
+  const pem = `-----BEGIN PRIVATE KEY-----\n${
+    btoa(String.fromCharCode(...pkcs8)).replace(/.{64}/g, "$&\n").trimEnd()
+  }\n-----END PRIVATE KEY-----\n`;
+  writeFileAtomic(path, new TextEncoder().encode(pem), { mode: 0o600 });
+  return await loadKey(pkcs8);
+}
+
+/**
+ * Reads the key; undefined when there is no such file.
+ *
+ * @throws Error when the file is not a P-256 key in PKCS#8 PEM
+ */
+export async function readDeviceKey(path: string): Promise<DeviceKey | undefined> {
+  const bytes = readRegularFile(path, 4096);
+  if (!bytes) return undefined;
+  const match = /-----BEGIN PRIVATE KEY-----([\s\S]+)-----END PRIVATE KEY-----/
+    .exec(new TextDecoder().decode(bytes));
+  try {
+    return await loadKey(Uint8Array.from(atob(match?.[1]?.replace(/\s/g, "") ?? ""), byte));
+  } catch (cause) {
+    // The cause is about format alone; it cannot hold key bytes.
+    throw new Error(
+      `Cannot use '${path}': it is not a P-256 private key. Run 'device-trust unenroll' and enrol ` +
+        "this device again.",
+      { cause },
+    );
+  }
+}
+
+async function loadKey(pkcs8: Uint8Array): Promise<DeviceKey> {
+  const bytes = pkcs8.slice();
+  const exportable = await crypto.subtle.importKey("pkcs8", bytes, ALGORITHM, true, ["sign"]);
+  const { x, y } = await crypto.subtle.exportKey("jwk", exportable);
+  if (!x || !y) throw new Error("The key has no public point.");
+  const key = await crypto.subtle.importKey("pkcs8", bytes, ALGORITHM, false, ["sign"]);
+  bytes.fill(0);
+  return {
+    publicJwk: { kty: "EC", crv: "P-256", x, y },
+    thumbprint: await thumbprint(x, y),
+    signer: (keyid) => ({
+      label: "device",
+      keyid,
+      alg: "ecdsa-p256-sha256",
+      sign: async (message) =>
+        new Uint8Array(await crypto.subtle.sign(SIGNING, key, message.slice())),
+    }),
+  };
+}
+
+async function thumbprint(x: string, y: string): Promise<string> {
+  const canonical = JSON.stringify({ crv: "P-256", kty: "EC", x, y });
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(canonical));
+  return btoa(String.fromCharCode(...new Uint8Array(digest)))
+    .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+const byte = (character: string) => character.charCodeAt(0);

@@ -1,0 +1,66 @@
+/** A key in the store -> CSR -> signed request -> bundle that is proved to be what was asked for. */
+import { Problem } from "../platform/errors.ts";
+import type { TrustStore } from "../platform/trust_store.ts";
+import { createCsr } from "./csr.ts";
+import type { Ledger } from "./ledger.ts";
+import type { LocalClient } from "./local_client.ts";
+import type { LocalBundle, UserSlice } from "./local_contract.ts";
+import { sha256Hex, type VerifiedBundle, verifyBundle } from "./verify.ts";
+
+/** What a request needs of the user-agent's world. */
+export interface LeafRequestWorld {
+  client: LocalClient;
+  store: TrustStore;
+  ledger: Ledger;
+  /** Local clock, milliseconds. */
+  now: () => number;
+}
+
+/**
+ * Obtains a leaf: with the store's key `key` when a request for it may have been answered before,
+ * else with a new one, whose hash is in the ledger before it is in the store. Nothing but that key
+ * is stored here: the bundle is returned only when every part of it was verified.
+ *
+ * @throws Problem `bundle-rejected` when the answer is not for this key, device, user and chain
+ */
+export async function requestLeaf(
+  world: LeafRequestWorld,
+  slice: UserSlice,
+  key: string | undefined,
+): Promise<{ bundle: VerifiedBundle; renewal: LocalBundle["renewal"] }> {
+  const known = key === undefined ? undefined : world.ledger.key(key);
+  const algorithm = known?.algorithm ?? slice.keyAlgorithm;
+  const spki = known?.spki ?? await createRecordedKey(world, algorithm);
+  const spkiSha256 = await sha256Hex(spki);
+  const csr = await createCsr(
+    spki,
+    algorithm,
+    (message) => world.store.sign(spkiSha256, message),
+  );
+  const answer = await world.client.certificate({ csr });
+  const bundle = await verifyBundle(answer, {
+    spki,
+    deviceId: slice.deviceId,
+    userId: slice.userId,
+    brand: slice.brand,
+    pinned: slice.trustAnchors,
+    now: new Date(world.now() + slice.clock.offset),
+  });
+  if (Date.parse(answer.renewal.start) >= bundle.leaf.notAfter.getTime()) {
+    throw new Problem(
+      "bundle-rejected",
+      "The agent server's renewal window begins after the leaf ends. The bundle was not " +
+        "installed; look at the agent server's --renew-after and --leaf-ttl.",
+    );
+  }
+  return { bundle, renewal: answer.renewal };
+}
+
+async function createRecordedKey(
+  world: LeafRequestWorld,
+  algorithm: UserSlice["keyAlgorithm"],
+): Promise<Uint8Array> {
+  return await world.store.createKey(algorithm, (spki, spkiSha256) => {
+    world.ledger.recordKey(spkiSha256, spki, algorithm);
+  });
+}

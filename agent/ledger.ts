@@ -1,0 +1,160 @@
+/**
+ * The user's ledger: `ledger.db` in the user's own state folder, our record of what we put where,
+ * written before the thing itself. It holds no secret. Times are milliseconds since 1970, local.
+ */
+import type { DatabaseSync } from "node:sqlite";
+import type { CreatedPath, KeyAlgorithm } from "../platform/trust_store.ts";
+import { openDatabase } from "./database.ts";
+
+const MIGRATIONS = [
+  `
+  CREATE TABLE key (
+    spki_sha256 TEXT PRIMARY KEY,
+    spki BLOB NOT NULL,
+    algorithm TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE certificate (
+    sha256 TEXT PRIMARY KEY,
+    role TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    common_name TEXT NOT NULL,
+    recorded_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE created_path (path TEXT PRIMARY KEY, kind TEXT NOT NULL) STRICT;
+  CREATE TABLE renewal (serial TEXT PRIMARY KEY, renew_at INTEGER NOT NULL) STRICT;
+  CREATE TABLE summary (id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL) STRICT;
+  CREATE TABLE event (
+    event_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    detail TEXT NOT NULL
+  ) STRICT;
+  `,
+] as const;
+
+const EVENT_DAYS = 90;
+
+/** A certificate that we put into the user's store, or were about to. */
+export interface LedgerCertificate {
+  sha256: string;
+  role: "root" | "intermediate" | "leaf";
+  serial: string;
+  commonName: string;
+}
+
+/** One user's ledger. */
+export class Ledger {
+  readonly #database: DatabaseSync;
+
+  /** @throws NewerDatabase, or SQLite's own error for a file that is none */
+  constructor(path: string, private readonly now: () => number) {
+    this.#database = openDatabase(path, MIGRATIONS);
+  }
+
+  /** SPKI hashes of every key that we made and have not seen gone. */
+  keys(): string[] {
+    return this.#all("SELECT spki_sha256 AS value FROM key ORDER BY created_at, rowid");
+  }
+
+  /** A key of ours by its SPKI hash: DER SubjectPublicKeyInfo and kind. */
+  key(spkiSha256: string): { spki: Uint8Array; algorithm: KeyAlgorithm } | undefined {
+    const row = this.#database.prepare("SELECT spki, algorithm FROM key WHERE spki_sha256 = ?")
+      .get(spkiSha256);
+    if (!(row?.spki instanceof Uint8Array)) return undefined;
+    return { spki: row.spki, algorithm: row.algorithm === "RSA-2048" ? "RSA-2048" : "P-256" };
+  }
+
+  recordKey(spkiSha256: string, spki: Uint8Array, algorithm: KeyAlgorithm): void {
+    this.#run(
+      "INSERT OR IGNORE INTO key VALUES (?, ?, ?, ?)",
+      spkiSha256,
+      spki,
+      algorithm,
+      this.now(),
+    );
+  }
+
+  forgetKey(spkiSha256: string): void {
+    this.#run("DELETE FROM key WHERE spki_sha256 = ?", spkiSha256);
+  }
+
+  certificates(): LedgerCertificate[] {
+    return this.#database.prepare("SELECT * FROM certificate ORDER BY recorded_at, rowid").all()
+      .map((row) => ({
+        sha256: String(row.sha256),
+        // Written by recordCertificate alone.
+        role: row.role === "root" || row.role === "intermediate" ? row.role : "leaf",
+        serial: String(row.serial),
+        commonName: String(row.common_name),
+      }));
+  }
+
+  recordCertificate(certificate: LedgerCertificate): void {
+    this.#run(
+      "INSERT OR IGNORE INTO certificate VALUES (?, ?, ?, ?, ?)",
+      certificate.sha256,
+      certificate.role,
+      certificate.serial,
+      certificate.commonName,
+      this.now(),
+    );
+  }
+
+  forgetCertificate(sha256: string): void {
+    this.#run("DELETE FROM certificate WHERE sha256 = ?", sha256);
+  }
+
+  /** Folders and databases that we made, in the order they were made. */
+  createdPaths(): CreatedPath[] {
+    return this.#database.prepare("SELECT * FROM created_path ORDER BY rowid").all()
+      .map((row) => ({
+        path: String(row.path),
+        kind: row.kind === "database" ? "database" as const : "directory" as const,
+      }));
+  }
+
+  recordPath(created: CreatedPath): void {
+    this.#run("INSERT OR IGNORE INTO created_path VALUES (?, ?)", created.path, created.kind);
+  }
+
+  /** The instant drawn for a leaf's renewal, kept over restarts. */
+  renewAt(serial: string): number | undefined {
+    const value = this.#database.prepare("SELECT renew_at FROM renewal WHERE serial = ?")
+      .get(serial)?.renew_at;
+    return value === undefined ? undefined : Number(value);
+  }
+
+  recordRenewal(serial: string, renewAt: number): void {
+    this.#run("INSERT OR REPLACE INTO renewal VALUES (?, ?)", serial, Math.round(renewAt));
+  }
+
+  /** What this user's `status` shows, as the last run left it (JSON). */
+  summary(): string | undefined {
+    const value = this.#database.prepare("SELECT body FROM summary").get()?.body;
+    return typeof value === "string" ? value : undefined;
+  }
+
+  saveSummary(body: string): void {
+    this.#run("INSERT OR REPLACE INTO summary VALUES (1, ?)", body);
+  }
+
+  /** Appends to the user's audit log; `detail` never holds a secret. */
+  recordEvent(type: string, detail: string): void {
+    const now = this.now();
+    this.#run("INSERT INTO event (at, type, detail) VALUES (?, ?, ?)", now, type, detail);
+    this.#run("DELETE FROM event WHERE at < ?", now - EVENT_DAYS * 86_400_000);
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #all(sql: string): string[] {
+    return this.#database.prepare(sql).all().map((row) => String(row.value));
+  }
+
+  #run(sql: string, ...values: (string | number | Uint8Array)[]): void {
+    this.#database.prepare(sql).run(...values);
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * What agent and user-agent say to each other over the user's own channel (DESIGN section 6). The
+ * same program speaks at both ends, but perhaps of two versions, and one end may be anybody who
+ * runs as that user: so both sides parse.
+ */
+import { z } from "zod";
+import {
+  CertificateRequest,
+  Instant,
+  LeafKeyAlgorithm,
+  LiveLeaf,
+  Pem,
+  RemovedItem,
+  RenewalWindow,
+  Serial,
+  TrustAnchors,
+  Uuid,
+} from "./contract.ts";
+
+/** Bounds of the channel: requests in flight and requests a minute, for one user. */
+export const CHANNEL_LIMITS = { inFlight: 1, perMinute: 30, bodyBytes: 64 * 1024 } as const;
+
+/** One user's slice of the desired state, and what the user-agent needs to act on it. */
+export const UserSlice = z.object({
+  deviceId: Uuid,
+  userId: Uuid,
+  publicUrl: z.string(),
+  brand: z.string(),
+  /** Whether the user is to hold a leaf; false is OFF, unmanaged, deleted or unenrolled. */
+  wanted: z.boolean(),
+  /** Whether nothing of us is to stay, not even the ledger. */
+  final: z.boolean(),
+  keyAlgorithm: LeafKeyAlgorithm,
+  overlapSeconds: z.number(),
+  /** The pinned ones. */
+  trustAnchors: TrustAnchors,
+  renewal: RenewalWindow.optional(),
+  leaves: z.array(LiveLeaf),
+  /** Server time minus local time in milliseconds, and whether it was told since boot. */
+  clock: z.object({ offset: z.number(), known: z.boolean() }),
+  /** When the newest selection filter was written, local milliseconds; absent without one. */
+  filterWrittenAt: z.number().optional(),
+});
+
+/** `POST /certificates` on the channel: the CSR, and at a renewal the leaf's own signature. */
+export const LocalCertificateRequest = CertificateRequest.extend({
+  leafSignature: z.object({
+    "signature-input": z.string().max(4096),
+    signature: z.string().max(4096),
+  }).optional(),
+});
+
+/** What a user-agent reports after a run. */
+export const UserAgentReport = z.object({
+  userId: Uuid,
+  state: z.enum(["installed", "waiting", "removing", "removed", "failed"]),
+  serial: Serial.optional(),
+  leafName: z.string().max(256).optional(),
+  notAfter: Instant.optional(),
+  renewAt: Instant.optional(),
+  store: z.object({ kind: z.string().max(32), location: z.string().max(1024) }).optional(),
+  /** Serials of our leaves in the store. */
+  held: z.array(Serial).max(16),
+  error: z.object({ code: z.string().max(64), message: z.string().max(2000) }).optional(),
+  removed: z.array(RemovedItem).max(256),
+});
+
+/** An error on the channel: a {@link ../platform/errors.ts Problem}'s code and message. */
+export const LocalProblem = z.object({ code: z.string().max(64), message: z.string().max(4000) });
+
+/** The agent's answer to a certificate request: the server's bundle, bounded. */
+export const LocalBundle = z.object({
+  leaf: Pem,
+  intermediate: Pem,
+  root: Pem,
+  renewal: RenewalWindow,
+});
+
+export type UserSlice = z.infer<typeof UserSlice>;
+export type UserAgentReport = z.infer<typeof UserAgentReport>;
+export type LocalCertificateRequest = z.infer<typeof LocalCertificateRequest>;
+export type LocalBundle = z.infer<typeof LocalBundle>;

@@ -1,0 +1,57 @@
+/** Where agent, worker and user-agents meet: Unix sockets in folders that belong to root. */
+import { ensureRootOwnedDir } from "../platform/files.ts";
+import type { SystemPaths } from "../platform/paths.ts";
+
+/** The sockets of one account: the resident agent's, and the worker's while one runs. */
+export interface AccountSockets {
+  dir: string;
+  /** Whoever can connect is that user (0600, owned by that uid). */
+  agent: string;
+  worker: string;
+}
+
+/** Socket paths of an account. */
+export function accountSockets(paths: SystemPaths, uid: string): AccountSockets {
+  const dir = `${paths.usersRunDir}/${uid}`;
+  return { dir, agent: `${dir}/agent.sock`, worker: `${dir}/worker.sock` };
+}
+
+/** Socket of the worker's part of the control channel; root alone reaches it. */
+export function workerControlSocket(paths: SystemPaths): string {
+  return `${paths.runDir}/worker.sock`;
+}
+
+/** Makes the run folders: root's, so that no user can plant anything, and to be passed by all. */
+export function makeRunDirs(paths: SystemPaths, root: string | undefined, uid?: string): void {
+  const how = { mode: 0o711, ...(root === undefined ? {} : { root }) };
+  ensureRootOwnedDir(paths.runDir, how);
+  ensureRootOwnedDir(paths.usersRunDir, how);
+  if (uid !== undefined) ensureRootOwnedDir(`${paths.usersRunDir}/${uid}`, how);
+}
+
+/**
+ * Opens a listening socket at `path` by calling `listen`, in place of whatever socket an agent
+ * that was killed left there, reachable by its owner alone.
+ *
+ * @param owner uid of its owner; absent: the caller
+ */
+export function bindSocket<T>(path: string, owner: number | undefined, listen: () => T): T {
+  removeSocket(path);
+  const umask = Deno.umask(0o177);
+  try {
+    const listener = listen();
+    if (owner !== undefined) Deno.chownSync(path, owner, null);
+    return listener;
+  } finally {
+    Deno.umask(umask);
+  }
+}
+
+/** Removes a socket; absent is success. */
+export function removeSocket(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

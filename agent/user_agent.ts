@@ -1,0 +1,235 @@
+/**
+ * The user-agent: runs as one managed user, with that user's rights, and is the only one that
+ * writes that user's stores. One run: slice -> observe -> reconcile -> apply -> read back -> report.
+ */
+import { Problem, toProblem } from "../platform/errors.ts";
+import type { RunningBrowser } from "../platform/linux/running_browsers.ts";
+import type { CreatedPath, TrustStore } from "../platform/trust_store.ts";
+import { apply, forgetAbsent } from "./apply.ts";
+import type { RemovedItem } from "./contract.ts";
+import { Ledger } from "./ledger.ts";
+import type { LocalClient } from "./local_client.ts";
+import type { UserAgentReport, UserSlice } from "./local_contract.ts";
+import { observe } from "./observe.ts";
+import { type Action, type DesiredStore, reconcile } from "./reconcile.ts";
+import { certificateDer, sha256Hex } from "./verify.ts";
+
+/** Everything of the world that a user-agent touches. */
+export interface UserWorld {
+  client: LocalClient;
+  /** The user's own state folder, where the ledger is. */
+  stateDir: string;
+  /**
+   * Opens the user's store, which is created when `create` is set; undefined when there is none
+   * and none is to be made.
+   */
+  openStore: (options: {
+    create: boolean;
+    recordPath: (created: CreatedPath) => void;
+  }) => Promise<TrustStore | undefined>;
+  /** Removes those of our folders and databases that hold nothing of anybody's. */
+  removeCreated: (created: CreatedPath[]) => Promise<RemovedItem[]>;
+  runningBrowsers: () => Promise<RunningBrowser[]>;
+  now: () => number;
+  /** Uniform in [0, 1). */
+  random: () => number;
+  sleep: (milliseconds: number) => Promise<void>;
+}
+
+/** How a run ended: `done`, or something that the agent tries again. */
+export type RunResult = "done" | "again";
+
+/** Seconds that a resident user-agent asks the agent to hold its question. */
+const WAIT_SECONDS = 240;
+
+/**
+ * One run for one user. Whatever goes wrong with this user's store is reported to the agent as a
+ * state with its reason.
+ *
+ * @throws Problem `unreachable` when there is no agent to ask or to report to
+ */
+export async function runUserAgent(world: UserWorld): Promise<RunResult> {
+  const answer = await world.client.slice();
+  return answer ? await runSlice(world, answer.slice) : "done";
+}
+
+/** Runs for as long as `signal` lets it: at once, and whenever the slice changes. */
+export async function runUserAgentForever(world: UserWorld, signal: AbortSignal): Promise<void> {
+  let etag = "";
+  let pause = 1000;
+  while (!signal.aborted) {
+    try {
+      const answer = await world.client.slice({ etag, waitSeconds: WAIT_SECONDS });
+      if (!answer) continue;
+      const result = await runSlice(world, answer.slice);
+      etag = result === "done" ? answer.etag : "";
+      pause = result === "done" ? 1000 : Math.min(pause * 2, 300_000);
+      if (result === "done") continue;
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      pause = Math.min(pause * 2, 300_000);
+    }
+    await world.sleep(pause * (0.5 + world.random() / 2));
+  }
+}
+
+async function runSlice(world: UserWorld, slice: UserSlice): Promise<RunResult> {
+  if (!slice.wanted && !await exists(ledgerPath(world))) {
+    await world.client.report({ userId: slice.userId, state: "removed", held: [], removed: [] });
+    return "done";
+  }
+  let report: UserAgentReport;
+  try {
+    report = await settle(world, slice);
+  } catch (error) {
+    report = failure(slice, toProblem(error));
+  }
+  await world.client.report(report);
+  return report.error ? "again" : "done";
+}
+
+/** Brings the user's store to what the slice wants, and says how it is then. */
+async function settle(world: UserWorld, slice: UserSlice): Promise<UserAgentReport> {
+  await Deno.mkdir(world.stateDir, { recursive: true, mode: 0o700 });
+  const ledger = new Ledger(ledgerPath(world), world.now);
+  let report: UserAgentReport;
+  try {
+    const store = await world.openStore({
+      create: slice.wanted,
+      recordPath: (created) => ledger.recordPath(created),
+    });
+    report = store ? await settleStore(world, slice, ledger, store) : removedReport(slice, []);
+    ledger.saveSummary(JSON.stringify(report));
+    if (!slice.final) return report;
+    report.removed.push(...await world.removeCreated(ledger.createdPaths()));
+  } finally {
+    ledger.close();
+  }
+  await removeLedger(world);
+  return report;
+}
+
+async function settleStore(
+  world: UserWorld,
+  slice: UserSlice,
+  ledger: Ledger,
+  store: TrustStore,
+): Promise<UserAgentReport> {
+  try {
+    const intermediate = certificateDer(slice.trustAnchors.intermediate);
+    const desired: DesiredStore = {
+      leaves: slice.leaves,
+      anchors: slice.wanted
+        ? {
+          root: await sha256Hex(certificateDer(slice.trustAnchors.root)),
+          intermediate: await sha256Hex(intermediate),
+        }
+        : null,
+    };
+    const look = async () => await observe(await store.list(), ledger, slice, intermediate);
+    const seen = await look();
+    for (const foreign of seen.foreign) ledger.recordEvent("certificate.foreign", foreign);
+    const actions = reconcile(desired, seen, serverTime(world, slice));
+    const removed = await apply({ ...world, ledger, store }, slice, seen, actions);
+
+    const contents = await store.list();
+    forgetAbsent({ ...world, ledger, store }, contents);
+    if (!slice.wanted) return removedReport(slice, removed);
+    const after = actions.length === 0 ? seen : await look();
+    const requested = actions.some((action) => action.do === "request-leaf");
+    return installedReport(slice, ledger, store, after, removed, requested ? actions : []);
+  } finally {
+    store.close();
+  }
+}
+
+function installedReport(
+  slice: UserSlice,
+  ledger: Ledger,
+  store: TrustStore,
+  seen: Awaited<ReturnType<typeof observe>>,
+  removed: RemovedItem[],
+  requested: readonly Action[],
+): UserAgentReport {
+  const listed = slice.leaves.find((leaf) => leaf.status === "current")?.serial;
+  const newest = seen.leaves.filter((leaf) => leaf.hasKey)
+    .toSorted((a, b) => b.notAfter - a.notAfter);
+  const current = requested.length > 0 ? newest[0] : newest.find((leaf) => leaf.serial === listed);
+  const description = current && seen.descriptions.get(current.sha256);
+  if (!current || !description) {
+    throw new Problem(
+      "internal",
+      "The leaf was installed but is not in the store when read back. It is tried again; if this " +
+        `stays, look for another program that changes ${store.location}.`,
+    );
+  }
+  const renewAt = ledger.renewAt(current.serial);
+  return {
+    userId: slice.userId,
+    state: "installed",
+    serial: current.serial,
+    leafName: description.commonName,
+    notAfter: isoSeconds(description.notAfter.getTime()),
+    ...(renewAt === undefined ? {} : { renewAt: isoSeconds(renewAt) }),
+    store: { kind: store.kind, location: store.location },
+    held: seen.leaves.map((leaf) => leaf.serial),
+    removed,
+  };
+}
+
+function removedReport(slice: UserSlice, removed: RemovedItem[]): UserAgentReport {
+  return { userId: slice.userId, state: "removed", held: [], removed };
+}
+
+function failure(slice: UserSlice, problem: Problem): UserAgentReport {
+  return {
+    userId: slice.userId,
+    state: slice.wanted ? (problem.waiting ? "waiting" : "failed") : "removing",
+    held: [],
+    error: { code: problem.code, message: problem.message.slice(0, 2000) },
+    removed: [],
+  };
+}
+
+function serverTime(world: UserWorld, slice: UserSlice) {
+  return { now: world.now() + slice.clock.offset, known: slice.clock.known };
+}
+
+/** The ledger is of no use any more: with it goes the last thing of ours in the user's home. */
+async function removeLedger(world: UserWorld): Promise<void> {
+  for (const suffix of ["", "-wal", "-shm"]) await removeIfThere(ledgerPath(world) + suffix);
+  try {
+    await Deno.remove(world.stateDir);
+  } catch (error) {
+    // Somebody else's file in our folder keeps the folder.
+    if (!(error instanceof Error && "code" in error && error.code === "ENOTEMPTY")) throw error;
+  }
+}
+
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** Where a user's ledger is, below the user's state folder. */
+export function ledgerPath(world: Pick<UserWorld, "stateDir">): string {
+  return `${world.stateDir}/ledger.db`;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** RFC 3339 in whole seconds. */
+function isoSeconds(milliseconds: number): string {
+  return new Date(milliseconds).toISOString().replace(/\.\d{3}Z$/, "Z");
+}

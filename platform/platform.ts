@@ -1,0 +1,189 @@
+/**
+ * The one switch between operating systems. The agent asks for a {@link DevicePlatform}, the
+ * user-agent for a {@link UserPlatform}; both get the adapters of the system they run on.
+ */
+import type { Account } from "./accounts.ts";
+import { runCommand } from "./command.ts";
+import { Problem } from "./errors.ts";
+import { checkHome, lookUpAccount } from "./linux/accounts.ts";
+import { openNssdb, removeCreatedPaths } from "./linux/nssdb.ts";
+import { existingNssDirectory } from "./linux/nss_directories.ts";
+import { findRunningBrowsers, type RunningBrowser } from "./linux/running_browsers.ts";
+import {
+  type DesiredFilters,
+  type FilterRemoval,
+  type FilterReport,
+  type FilterWorld,
+  inspectFilters,
+  removeFilters,
+  writeFilters,
+} from "./linux/selection_filters.ts";
+import { readSystemInfo } from "./linux/system_info.ts";
+import {
+  canExecute,
+  hasUserAgentUnit,
+  startAsUser,
+  startUserAgentUnit,
+} from "./linux/user_process.ts";
+import { type Os, type SystemPaths, systemPaths, userPaths } from "./paths.ts";
+import type { CreatedPath, TrustStore } from "./trust_store.ts";
+
+/** Facts about the device. */
+export interface SystemFacts {
+  os: Os;
+  /** 1 to 255 characters. */
+  hostname: string;
+  /** For people, at most 255 characters. */
+  osVersion: string;
+  /** SHA-256 of the machine id (hexadecimal); absent where the system has none. */
+  machine?: string;
+}
+
+/** How a user-agent that the agent started ended. */
+export interface UserAgentExit {
+  code: number;
+  timedOut: boolean;
+  /** The end of what it wrote to standard error. */
+  errors: string;
+}
+
+/** What the agent needs of an operating system. */
+export interface DevicePlatform {
+  readonly paths: SystemPaths;
+  /** `--root`, where given. */
+  readonly root?: string;
+  /** Whether this process may act as other users and own files as root. */
+  readonly privileged: boolean;
+  system(): Promise<SystemFacts>;
+  /** @throws Problem `no-local-account`, `system-account` */
+  account(username: string): Promise<Account>;
+  writeFilters(desired: DesiredFilters, ledger: Omit<FilterWorld, "root">): FilterReport[];
+  inspectFilters(desired: DesiredFilters): FilterReport[];
+  removeFilters(brand: string, ledger: Omit<FilterWorld, "root">): FilterRemoval;
+  /** Runs one user-agent to its end, as that user. */
+  startUserAgent(
+    account: Account,
+    program: SelfProgram,
+    signal: AbortSignal,
+  ): Promise<UserAgentExit>;
+}
+
+/** What a user-agent needs of an operating system. */
+export interface UserPlatform {
+  /** Ids that name the channel's folder. */
+  readonly uid: string;
+  readonly paths: SystemPaths;
+  readonly stateDir: string;
+  /** @throws Problem `home-missing`, `shared-home`, `system-account` */
+  checkHome(): Promise<void>;
+  openStore(options: {
+    create: boolean;
+    recordPath: (created: CreatedPath) => void;
+  }): Promise<TrustStore | undefined>;
+  /** Removes what is empty of everybody's things; returns the paths that went. */
+  removeCreated(created: CreatedPath[]): Promise<string[]>;
+  runningBrowsers(): Promise<RunningBrowser[]>;
+}
+
+/** This very program, to be started again. */
+export interface SelfProgram {
+  argv: readonly [string, ...string[]];
+  /** What it needs of the environment beside the user's own. */
+  env: Readonly<Record<string, string>>;
+  /** Files that whoever runs it must be able to read. */
+  files: readonly string[];
+}
+
+/** The agent's platform on this machine. @throws Problem `internal` on another system */
+export function devicePlatform(root: string | undefined): DevicePlatform {
+  requireLinux();
+  const paths = systemPaths({ os: "linux", ...(root === undefined ? {} : { root }) });
+  const uid = Deno.uid() ?? 0;
+  const under = root === undefined ? {} : { root };
+  const accounts = { ...under, uid, run: runCommand };
+  return {
+    ...under,
+    paths,
+    privileged: uid === 0,
+    async system() {
+      const { hostname, osVersion, machineId } = readSystemInfo(root);
+      const machine = machineId === undefined ? {} : { machine: await sha256(machineId) };
+      return { os: "linux", hostname, osVersion, ...machine };
+    },
+    account: (username) => lookUpAccount(username, accounts),
+    writeFilters: (desired, ledger) => writeFilters(desired, { ...ledger, ...under }),
+    inspectFilters: (desired) => inspectFilters(desired, under),
+    removeFilters: (brand, ledger) => removeFilters(brand, { ...ledger, ...under }),
+    async startUserAgent(account, program, signal) {
+      const world = { run: runCommand, ...under };
+      const result = hasUserAgentUnit(world)
+        ? await startUserAgentUnit(account, { signal }, world)
+        : await startAsUser(
+          await reachable(account, program, root),
+          program.argv,
+          { env: program.env, signal },
+          world,
+        );
+      return { code: result.code, timedOut: result.timedOut, errors: result.stderrTail };
+    },
+  };
+
+  /**
+   * Under `--root` this program may lie where the account cannot read it (run from source in
+   * root's own home): then the caller's own rights serve it. An installed agent never does that.
+   */
+  async function reachable(
+    account: Account,
+    program: SelfProgram,
+    root: string | undefined,
+  ): Promise<Account> {
+    if (root === undefined || account.runAs === "self") return account;
+    const able = await canExecute(account, program.files, { run: runCommand, root });
+    return able ? account : { ...account, runAs: "self" };
+  }
+}
+
+/** The user-agent's platform: the account is the one that this process runs as. */
+export function userPlatform(root: string | undefined): UserPlatform {
+  requireLinux();
+  const under = root === undefined ? {} : { root };
+  const home = Deno.env.get("HOME");
+  const ownUid = Deno.uid() ?? 0;
+  // Under --root without root's rights, accounts are served by a uid that is not theirs.
+  const uid = root === undefined ? ownUid : Number(Deno.env.get("DEVICE_TRUST_UID") ?? ownUid);
+  if (!home?.startsWith("/")) {
+    throw new Problem("home-missing", "HOME is not set to an absolute path; nothing was done.");
+  }
+  const xdgDataHome = Deno.env.get("XDG_DATA_HOME");
+  const place = { home, ...(xdgDataHome?.startsWith("/") ? { xdgDataHome } : {}) };
+  return {
+    uid: String(uid),
+    paths: systemPaths({ os: "linux", ...under }),
+    stateDir: userPaths({ os: "linux", home }).stateDir,
+    checkHome: () =>
+      checkHome(
+        { name: Deno.env.get("USER") ?? "", uid, gid: Deno.gid() ?? 0, home, runAs: "self" },
+        { ...under, uid: ownUid, run: runCommand },
+      ),
+    openStore: async ({ create, recordPath }) => {
+      if (!create && existingNssDirectory(place) === undefined) return undefined;
+      return await openNssdb({ ...place, recordPath });
+    },
+    removeCreated: (created) => removeCreatedPaths(created),
+    runningBrowsers: () => Promise.resolve(findRunningBrowsers(ownUid)),
+  };
+}
+
+function requireLinux(): void {
+  if (Deno.build.os === "linux") return;
+  throw new Problem(
+    "internal",
+    `This version serves Linux; this machine runs ${Deno.build.os}. The mock agent server ` +
+      "(device-trust mock-server) runs here.",
+  );
+}
+
+async function sha256(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
