@@ -26,6 +26,12 @@ export interface StoredCertificate {
   sha256: string;
   /** Whether the store holds the private key that belongs to it. */
   hasKey: boolean;
+  /**
+   * False when the store is several databases (browsers in sandboxes have their own) and one of
+   * them lacks the certificate, or the key that another holds: `install` with this DER puts both
+   * there, without a new request.
+   */
+  complete?: boolean;
 }
 
 /** What a store holds: ours and everybody else's, so that the caller can tell them apart. */

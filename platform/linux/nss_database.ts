@@ -1,0 +1,268 @@
+/**
+ * One open NSS database in this project's words: everything by SHA-256, every change read back,
+ * every failure a Problem.
+ */
+import { Problem } from "../errors.ts";
+import type { KeyAlgorithm } from "../trust_store.ts";
+import {
+  type Handle,
+  type Nss,
+  NssError,
+  SEC_ERROR_ADDING_CERT,
+  type SlotCertificate,
+} from "./nss_ffi.ts";
+import { explainNss, obstacle } from "./nss_trouble.ts";
+
+/** How long to try a database that somebody holds. */
+export interface LockPatience {
+  /** In the time of `now`, milliseconds. */
+  deadline: number;
+  now: () => number;
+  /** Blocks; milliseconds. */
+  pause: (milliseconds: number) => void;
+}
+
+/** A certificate in a database. Hashes are lower-case hexadecimal. */
+export interface DatabaseCertificate {
+  der: Uint8Array;
+  sha256: string;
+  spkiSha256: string;
+}
+
+/** An open database. {@link NssDatabase.close} gives it back. */
+export class NssDatabase {
+  readonly #nss: Nss;
+  readonly #slot: Handle;
+  readonly path: string;
+
+  private constructor(nss: Nss, slot: Handle, path: string) {
+    this.#nss = nss;
+    this.#slot = slot;
+    this.path = path;
+  }
+
+  /**
+   * Opens the database in an existing folder, makes its files when they are missing, and gives a
+   * new one the empty password as browsers do.
+   *
+   * @throws Problem `store-locked` after the deadline, `store-password`, `disk-full`, `internal`
+   */
+  static open(nss: Nss, path: string, patience: LockPatience): NssDatabase {
+    const database = new NssDatabase(nss, openSlot(nss, path, patience), path);
+    try {
+      database.#unlock();
+      return database;
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
+  /** SPKI SHA-256 of every private key whose public half can be told. */
+  keys(): string[] {
+    return this.#do("Cannot list the keys", () => {
+      const hashes: string[] = [];
+      this.#eachKey((_key, spkiSha256) => void hashes.push(spkiSha256));
+      return hashes;
+    });
+  }
+
+  certificates(): DatabaseCertificate[] {
+    return this.#do("Cannot list the certificates", () => {
+      const found: DatabaseCertificate[] = [];
+      this.#eachCertificate((certificate) => {
+        const { der, spki } = certificate;
+        found.push({ der, sha256: this.sha256(der), spkiSha256: this.sha256(spki) });
+      });
+      return found;
+    });
+  }
+
+  /** As {@link TrustStore.createKey}; returns the SPKI. */
+  createKey(
+    algorithm: KeyAlgorithm,
+    record: (spki: Uint8Array, spkiSha256: string) => void,
+  ): Uint8Array {
+    const doing = "Cannot make a key";
+    const pair = this.#do(doing, () => this.#nss.generateSessionKeyPair(this.#slot, algorithm));
+    let spki: Uint8Array;
+    try {
+      spki = this.#do(doing, () => this.#nss.encodePublicKey(pair.publicKey));
+      record(spki, this.sha256(spki));
+      this.#do("Cannot store the key", () => {
+        this.#nss.destroyPrivateKey(this.#nss.convertToTokenKey(pair.privateKey));
+      });
+    } finally {
+      // At once: while the session key lives, look-ups find it instead of the stored one.
+      this.#nss.destroyPrivateKey(pair.privateKey);
+      this.#nss.destroyPublicKey(pair.publicKey);
+    }
+    this.#readBack("Cannot store the key", this.keys().includes(this.sha256(spki)));
+    return spki;
+  }
+
+  /** Undefined when the key is not here. */
+  sign(spkiSha256: string, message: Uint8Array): Uint8Array | undefined {
+    return this.#do("Cannot sign", () => {
+      let signature: Uint8Array | undefined;
+      this.#eachKey((key, hash) => {
+        if (hash === spkiSha256) signature ??= this.#nss.sign(key, message);
+      });
+      return signature;
+    });
+  }
+
+  /** Copies a key from another database, in NSS's memory and never in ours; there is success. */
+  copyKeyFrom(source: NssDatabase, spkiSha256: string): void {
+    const doing = "Cannot copy the key";
+    if (this.keys().includes(spkiSha256)) return;
+    this.#do(doing, () =>
+      source.#eachKey((key, hash) => {
+        if (hash === spkiSha256) this.#adopt(source.#slot, key);
+      }));
+    this.#readBack(doing, this.keys().includes(spkiSha256));
+  }
+
+  #adopt(sourceSlot: Handle, key: Handle): void {
+    const nss = this.#nss;
+    const password = crypto.getRandomValues(new Uint8Array(32));
+    const encrypted = nss.encryptKey(sourceSlot, key, password);
+    try {
+      const sessionKey = nss.decryptKey(this.#slot, encrypted, key, password);
+      try {
+        nss.destroyPrivateKey(nss.convertToTokenKey(sessionKey));
+      } finally {
+        nss.destroyPrivateKey(sessionKey);
+      }
+    } finally {
+      nss.destroyEncryptedKey(encrypted);
+    }
+  }
+
+  /** Stores a certificate; already there is success. */
+  addCertificate(der: Uint8Array, commonName: string): void {
+    const sha256 = this.sha256(der);
+    const isThere = () => this.certificates().some((other) => other.sha256 === sha256);
+    if (isThere()) return;
+    const doing = "Cannot store the certificate";
+    this.#do(doing, () => {
+      try {
+        this.#nss.importCertificate(this.#slot, der, commonName);
+      } catch (error) {
+        if (!(error instanceof NssError && error.code === SEC_ERROR_ADDING_CERT)) throw error;
+        // Another subject has that nickname already; nothing is ever looked up by it.
+        this.#nss.importCertificate(this.#slot, der, `${commonName} (${sha256.slice(0, 16)})`);
+      }
+    });
+    this.#readBack(doing, isThere());
+  }
+
+  /** Removes exactly this certificate; absent is success. */
+  removeCertificate(sha256: string): void {
+    const doing = "Cannot remove the certificate";
+    let found = false;
+    this.#do(doing, () =>
+      this.#eachCertificate((certificate) => {
+        if (this.sha256(certificate.der) !== sha256) return;
+        found = true;
+        this.#nss.deleteCertificate(certificate.handle);
+      }));
+    if (!found) return;
+    this.#readBack(doing, !this.certificates().some((other) => other.sha256 === sha256));
+  }
+
+  /** Removes the private key and public keys that go with it; absent is success. */
+  removeKey(spkiSha256: string): void {
+    const doing = "Cannot remove the key";
+    this.#do(doing, () => {
+      this.#eachKey((key, hash) => {
+        if (hash === spkiSha256) this.#nss.deletePrivateKey(key);
+      });
+      this.#eachPublicKey((key, hash) => {
+        if (hash === spkiSha256) this.#nss.deletePublicKey(key);
+      });
+    });
+    this.#readBack(doing, !this.keys().includes(spkiSha256));
+  }
+
+  /** SHA-256, lower-case hexadecimal. */
+  sha256(bytes: Uint8Array): string {
+    return this.#nss.sha256(bytes).toHex();
+  }
+
+  close(): void {
+    this.#nss.closeUserDatabase(this.#slot);
+  }
+
+  #unlock(): void {
+    const nss = this.#nss;
+    if (nss.needUserInit(this.#slot)) {
+      this.#do("Cannot set the empty password", () => nss.initEmptyPin(this.#slot));
+    } else if (nss.needLogin(this.#slot) && !nss.loginWithEmptyPassword(this.#slot)) {
+      throw new Problem(
+        "store-password",
+        `${this.path} is protected by a password, which browsers would ask for. Nothing was ` +
+          `changed. To take the password away: certutil -W -d 'sql:${this.path}' (new password empty).`,
+      );
+    }
+  }
+
+  #eachKey(visit: (key: Handle, spkiSha256: string) => void): void {
+    const keys = this.#nss.privateKeys(this.#slot);
+    try {
+      for (const key of keys) {
+        const spki = this.#nss.publicHalf(key);
+        if (spki) visit(key, this.sha256(spki));
+      }
+    } finally {
+      for (const key of keys) this.#nss.destroyPrivateKey(key);
+    }
+  }
+
+  #eachPublicKey(visit: (key: Handle, spkiSha256: string) => void): void {
+    const keys = this.#nss.publicKeys(this.#slot);
+    try {
+      for (const key of keys) visit(key, this.sha256(this.#nss.encodePublicKey(key)));
+    } finally {
+      for (const key of keys) this.#nss.destroyPublicKey(key);
+    }
+  }
+
+  #eachCertificate(visit: (certificate: SlotCertificate) => void): void {
+    const certificates = this.#nss.certificates(this.#slot);
+    try {
+      for (const certificate of certificates) visit(certificate);
+    } finally {
+      for (const { handle } of certificates) this.#nss.destroyCertificate(handle);
+    }
+  }
+
+  #do<T>(doing: string, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof NssError)) throw error;
+      throw explainNss(this.path, doing, error);
+    }
+  }
+
+  /** NSS reports success for changes that a full disk or a lock undid. */
+  #readBack(doing: string, isSo: boolean): void {
+    if (!isSo) throw explainNss(this.path, doing, new Error("NSS reported success, wrongly"));
+  }
+}
+
+function openSlot(nss: Nss, path: string, patience: LockPatience): Handle {
+  const doing = "Cannot open the certificate database";
+  for (let wait = 100;; wait = Math.min(wait * 2, 1000)) {
+    try {
+      return nss.openUserDatabase(path);
+    } catch (error) {
+      if (!(error instanceof NssError)) throw error;
+      const final = obstacle(path, doing, error);
+      if (final) throw final;
+      if (patience.now() + wait > patience.deadline) throw explainNss(path, doing, error);
+      patience.pause(wait);
+    }
+  }
+}
