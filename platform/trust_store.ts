@@ -92,6 +92,7 @@ export interface TrustStore {
 
 /** Something that an adapter makes besides keys and certificates, in the order it is made. */
 export interface CreatedPath {
+  /** Absolute; a database's is its main file's. No two things have the same. */
   path: string;
   kind: "directory" | "database";
 }

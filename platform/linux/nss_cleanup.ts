@@ -1,9 +1,9 @@
+// deno-lint-ignore-file require-await -- callers remove other stores' paths with waiting
 /** Takes away the folders and databases that we made, once nobody has anything in them. */
 import { DatabaseSync } from "node:sqlite";
 import type { CreatedPath } from "../trust_store.ts";
+import { CERTIFICATE_FILE, DATABASE_FILES } from "./nss_folders.ts";
 import { folderProblem } from "./nss_trouble.ts";
-
-const DATABASE_FILES = ["cert9.db", "key4.db"];
 
 /** What NSS, or SQLite on its behalf, puts beside them. */
 const COMPANION_FILES = ["pkcs11.txt", "cert9.db-journal", "key4.db-journal"];
@@ -15,17 +15,19 @@ const COMPANION_FILES = ["pkcs11.txt", "cert9.db-journal", "key4.db-journal"];
  * successors. A path that is a link by now stays, and so does what is behind it.
  *
  * @param created everything recorded, in the order it was made
- * @returns those of the list that are not there any more
+ * @returns the paths of the list that are not there any more
  * @throws Problem when something empty cannot be removed (read-only home)
  */
-export function removeCreated(created: readonly CreatedPath[]): CreatedPath[] {
-  return created.toReversed().filter(({ path, kind }) =>
+export async function removeCreatedPaths(created: readonly CreatedPath[]): Promise<string[]> {
+  const gone = created.toReversed().filter(({ path, kind }) =>
     kind === "database" ? removeDatabase(path) : removeFolder(path)
   );
+  return gone.map(({ path }) => path);
 }
 
 /** @returns whether no database is there any more */
-function removeDatabase(folder: string): boolean {
+function removeDatabase(path: string): boolean {
+  const folder = path.slice(0, -`/${CERTIFICATE_FILE}`.length);
   if (!isFolder(folder)) return true;
   const names = [...Deno.readDirSync(folder)].map((entry) => entry.name);
   const own = [...COMPANION_FILES, ...DATABASE_FILES].filter((name) => names.includes(name));

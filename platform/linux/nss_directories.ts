@@ -59,7 +59,8 @@ export function nssDirectories(
     const flatpak = `${home}/.var/app/${id}`;
     const usedBy = `the flatpak ${id}`;
     const directory = chooseFlatpak(flatpak, usedBy, probe);
-    if (FLATPAKS.includes(id) || probe.isDirectory(directory.path)) found.push(directory);
+    const isBrowser = FLATPAKS.includes(id) && probe.isDirectory(`${flatpak}/data`);
+    if (isBrowser || probe.isDirectory(directory.path)) found.push(directory);
   }
   return found;
 }

@@ -4,7 +4,11 @@ import type { CreatedPath } from "../trust_store.ts";
 import type { NssDirectory } from "./nss_directories.ts";
 import { folderProblem } from "./nss_trouble.ts";
 
-const DATABASE_FILES = ["cert9.db", "key4.db"] as const;
+/** The file that stands for a database among {@link CreatedPath}s. */
+export const CERTIFICATE_FILE = "cert9.db";
+
+/** What an NSS database consists of. */
+export const DATABASE_FILES = [CERTIFICATE_FILE, "key4.db"] as const;
 
 /** Whether a database's folder, and at least one of its files, is there. */
 export function databaseExists(directory: NssDirectory): boolean {

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file require-await -- the interface is asynchronous, NSS is not
 /**
  * nssdb: the NSS databases that a user's browsers open, as one trust store. The user's own comes
  * first and holds every key; each certificate, and with a leaf its key, is put into all of them.
@@ -14,7 +15,9 @@ import type {
 import { NssDatabase } from "./nss_database.ts";
 import { type FolderProbe, nssDirectories, type NssDirectory } from "./nss_directories.ts";
 import { type Handle, Nss, NssError, NssMissing } from "./nss_ffi.ts";
-import { checkFolders, databaseExists, makeFolders } from "./nss_folders.ts";
+import { CERTIFICATE_FILE, checkFolders, databaseExists, makeFolders } from "./nss_folders.ts";
+
+export { removeCreatedPaths } from "./nss_cleanup.ts";
 
 /** How to open the user's NSS databases. */
 export interface OpenNssdb extends OpenTrustStore {
@@ -106,7 +109,6 @@ class Nssdb implements NssdbStore {
     this.#openAll(databaseExists);
   }
 
-  // deno-lint-ignore require-await -- the interface is asynchronous; NSS is not
   async createKey(
     algorithm: KeyAlgorithm,
     record: (spki: Uint8Array, spkiSha256: string) => void,
@@ -114,7 +116,6 @@ class Nssdb implements NssdbStore {
     return this.#prepare().createKey(algorithm, record);
   }
 
-  // deno-lint-ignore require-await
   async sign(spkiSha256: string, message: Uint8Array): Promise<Uint8Array> {
     for (const database of this.#databases()) {
       const signature = database.sign(spkiSha256, message);
@@ -126,7 +127,6 @@ class Nssdb implements NssdbStore {
     );
   }
 
-  // deno-lint-ignore require-await
   async install(role: CertificateRole, der: Uint8Array): Promise<void> {
     this.#prepare();
     const { spkiSha256, commonName } = this.#parse(der);
@@ -144,7 +144,6 @@ class Nssdb implements NssdbStore {
     for (const database of databases) database.addCertificate(der, commonName);
   }
 
-  // deno-lint-ignore require-await
   async list(): Promise<StoreContents> {
     const all = this.#databases().map((database) => ({
       certificates: new Map(database.certificates().map((found) => [found.sha256, found])),
@@ -164,12 +163,10 @@ class Nssdb implements NssdbStore {
     return { certificates, keys: [...keys] };
   }
 
-  // deno-lint-ignore require-await
   async removeCertificate(sha256: string): Promise<void> {
     for (const database of this.#databases()) database.removeCertificate(sha256);
   }
 
-  // deno-lint-ignore require-await
   async removeKey(spkiSha256: string): Promise<void> {
     const databases = this.#databases();
     for (const database of databases) {
@@ -241,7 +238,10 @@ class Nssdb implements NssdbStore {
     try {
       if (!databaseExists(directory)) {
         makeFolders(directory, this.#options.recordPath);
-        this.#options.recordPath({ path: directory.path, kind: "database" });
+        this.#options.recordPath({
+          path: `${directory.path}/${CERTIFICATE_FILE}`,
+          kind: "database",
+        });
       }
       return NssDatabase.open(nss, directory.path, {
         deadline: now() + (this.#options.lockTimeout ?? 60_000),
