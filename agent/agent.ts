@@ -82,7 +82,7 @@ class Watch {
   #check = true;
   #failures = 0;
   #wait: number = WAIT.seconds;
-  #timer: number | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #over = new AbortController();
 
   constructor(world: AgentWorld, { device, key }: Enrolled) {
@@ -249,7 +249,7 @@ class Watch {
 }
 
 /** Calls back when the wall clock moved otherwise than the steady one: sleep, or a clock set. */
-function watchForJumps(now: () => number, jumped: () => void): number {
+function watchForJumps(now: () => number, jumped: () => void) {
   let difference = now() - performance.now();
   return setInterval(() => {
     const next = now() - performance.now();

@@ -3,7 +3,7 @@
  * It lives as long as there is something to do (agent.ts keeps the watch in between).
  */
 import type { Account } from "../platform/accounts.ts";
-import { Problem, type ProblemCode, toProblem } from "../platform/errors.ts";
+import { Problem, toProblem } from "../platform/errors.ts";
 import type { DevicePlatform, SelfProgram } from "../platform/platform.ts";
 import {
   CertificateAnswer,
@@ -218,13 +218,12 @@ export class DeviceWorker {
     const row = state.user(report.userId);
     if (!row) return;
     const { serial, leafName, notAfter, renewAt, store, held, error } = report;
-    const problem = error && { code: error.code as ProblemCode, message: error.message };
-    const attempts = problem ? row.attempts + 1 : 0;
-    const { retryAt: _, error: __, ...rest } = row;
+    const attempts = error ? row.attempts + 1 : 0;
+    const { retryAt: _retryAt, error: _error, ...rest } = row;
     state.saveUser({
       ...rest,
       state: report.state,
-      details: problem ? row.details : {
+      details: error ? row.details : {
         held,
         ...(serial ? { serial } : {}),
         ...(leafName ? { leafName } : {}),
@@ -233,17 +232,17 @@ export class DeviceWorker {
         ...(store ? { store } : {}),
       },
       attempts,
-      ...(problem ? { error: problem, retryAt: now() + this.#pause(attempts) } : {}),
+      ...(error ? { error, retryAt: now() + this.#pause(attempts) } : {}),
       checkedAt: now(),
       unreported: row.unreported || row.state !== report.state || report.removed.length > 0 ||
-        row.details.serial !== serial || problem?.message !== row.error?.message,
+        row.details.serial !== serial || error?.message !== row.error?.message,
       removed: [...row.removed, ...report.removed].slice(-256),
     });
     const fields = { userId: report.userId, user: row.username };
-    if (problem) log.warning(`user.${report.state}`, { ...fields, ...problem });
+    if (error) log.warning(`user.${report.state}`, { ...fields, ...error });
     else log.info(`user.${report.state}`, { ...fields, ...(serial ? { serial } : {}) });
-    if (row.state !== report.state || problem) {
-      state.recordEvent(`user.${report.state}`, problem?.message ?? serial ?? "", report.userId);
+    if (row.state !== report.state || error) {
+      state.recordEvent(`user.${report.state}`, error?.message ?? serial ?? "", report.userId);
     }
   }
 
@@ -312,7 +311,7 @@ export class DeviceWorker {
 
   #setRow(row: UserRow, next: UserRow["state"], problem?: Problem): void {
     const { state, now } = this.#world;
-    const { retryAt: _, error: __, ...rest } = row;
+    const { retryAt: _retryAt, error: _error, ...rest } = row;
     const attempts = problem ? row.attempts + 1 : 0;
     const changed = row.state !== next || row.error?.message !== problem?.message;
     state.saveUser({

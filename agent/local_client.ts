@@ -1,5 +1,5 @@
 /** The user-agent's end of the channel to the agent. */
-import { Problem, type ProblemCode } from "../platform/errors.ts";
+import { Problem } from "../platform/errors.ts";
 import {
   LocalBundle,
   type LocalCertificateRequest,
@@ -23,7 +23,7 @@ export interface LocalClient {
   close(): void;
 }
 
-/** Connects to the first of the sockets that answers. */
+/** A client of the agent that listens at `socketPath`. */
 export function openLocalClient(socketPath: string): LocalClient {
   const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socketPath } });
 
@@ -45,8 +45,7 @@ export function openLocalClient(socketPath: string): LocalClient {
     if (response.ok || response.status === 304) return response;
     const problem = LocalProblem.safeParse(await response.json().catch(() => undefined));
     throw problem.success
-      // Codes of an agent of another version may be unknown here: they still say what they say.
-      ? new Problem(problem.data.code as ProblemCode, problem.data.message)
+      ? new Problem(problem.data.code, problem.data.message)
       : new Problem("internal", `The agent answered ${response.status} to ${path}.`);
   }
 

@@ -4,6 +4,7 @@
  * runs as that user: so both sides parse.
  */
 import { z } from "zod";
+import { PROBLEM_CODES } from "../platform/errors.ts";
 import {
   CertificateRequest,
   Instant,
@@ -16,6 +17,9 @@ import {
   TrustAnchors,
   Uuid,
 } from "./contract.ts";
+
+/** A code that this version does not know (the other end may be newer) counts as `internal`. */
+const PROBLEM_CODE = z.enum(PROBLEM_CODES).catch("internal");
 
 /** Bounds of the channel: requests in flight and requests a minute, for one user. */
 export const CHANNEL_LIMITS = { inFlight: 1, perMinute: 30, bodyBytes: 64 * 1024 } as const;
@@ -61,12 +65,15 @@ export const UserAgentReport = z.object({
   store: z.object({ kind: z.string().max(32), location: z.string().max(1024) }).optional(),
   /** Serials of our leaves in the store. */
   held: z.array(Serial).max(16),
-  error: z.object({ code: z.string().max(64), message: z.string().max(2000) }).optional(),
+  error: z.object({ code: PROBLEM_CODE, message: z.string().max(2000) }).optional(),
   removed: z.array(RemovedItem).max(256),
 });
 
+/** What a user's ledger keeps of the last run, for that user's own `status`. */
+export const LedgerSummary = UserAgentReport.extend({ deviceId: Uuid, publicUrl: z.string() });
+
 /** An error on the channel: a {@link ../platform/errors.ts Problem}'s code and message. */
-export const LocalProblem = z.object({ code: z.string().max(64), message: z.string().max(4000) });
+export const LocalProblem = z.object({ code: PROBLEM_CODE, message: z.string().max(4000) });
 
 /** The agent's answer to a certificate request: the server's bundle, bounded. */
 export const LocalBundle = z.object({
@@ -78,5 +85,6 @@ export const LocalBundle = z.object({
 
 export type UserSlice = z.infer<typeof UserSlice>;
 export type UserAgentReport = z.infer<typeof UserAgentReport>;
+export type LedgerSummary = z.infer<typeof LedgerSummary>;
 export type LocalCertificateRequest = z.infer<typeof LocalCertificateRequest>;
 export type LocalBundle = z.infer<typeof LocalBundle>;

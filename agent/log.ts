@@ -6,7 +6,13 @@
 
 /** Levels, least to most serious. */
 export const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
+/** One of {@link LOG_LEVELS}. */
 export type LogLevel = typeof LOG_LEVELS[number];
+
+/** Whether a text names a level. */
+export function isLogLevel(text: string | undefined): text is LogLevel {
+  return LOG_LEVELS.some((level) => level === text);
+}
 
 /** What an entry tells beside its event; never a secret. */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -24,7 +30,9 @@ export interface LogOptions {
 }
 
 /** Makes a log; with nothing given it writes to standard error from level `info`. */
-export function openLog(options: Partial<LogOptions> = {}): Log {
+export function openLog(
+  options: { [K in keyof LogOptions]?: LogOptions[K] | undefined } = {},
+): Log {
   const { level = "info", text = Deno.stderr.isTerminal(), now = Date.now } = options;
   const write = options.write ?? writeToStandardError;
   const least = LOG_LEVELS.indexOf(level);

@@ -19,16 +19,15 @@ export interface UserWorld {
   client: LocalClient;
   /** The user's own state folder, where the ledger is. */
   stateDir: string;
-  /**
-   * Opens the user's store, which is created when `create` is set; undefined when there is none
-   * and none is to be made.
-   */
+  /** @throws Problem `home-missing`, `shared-home`, `system-account` */
+  checkHome: () => Promise<void>;
+  /** Opens the user's store; without `create` nothing is made. @throws Problem */
   openStore: (options: {
     create: boolean;
     recordPath: (created: CreatedPath) => void;
-  }) => Promise<TrustStore | undefined>;
+  }) => TrustStore;
   /** Removes those of our folders and databases that hold nothing of anybody's. */
-  removeCreated: (created: CreatedPath[]) => Promise<RemovedItem[]>;
+  removeCreated: (created: CreatedPath[]) => Promise<string[]>;
   runningBrowsers: () => Promise<RunningBrowser[]>;
   now: () => number;
   /** Uniform in [0, 1). */
@@ -74,13 +73,11 @@ export async function runUserAgentForever(world: UserWorld, signal: AbortSignal)
 }
 
 async function runSlice(world: UserWorld, slice: UserSlice): Promise<RunResult> {
-  if (!slice.wanted && !await exists(ledgerPath(world))) {
-    await world.client.report({ userId: slice.userId, state: "removed", held: [], removed: [] });
-    return "done";
-  }
   let report: UserAgentReport;
   try {
-    report = await settle(world, slice);
+    await world.checkHome();
+    const untouched = !slice.wanted && !await exists(ledgerPath(world));
+    report = untouched ? removedReport(slice, []) : await settle(world, slice);
   } catch (error) {
     report = failure(slice, toProblem(error));
   }
@@ -94,14 +91,16 @@ async function settle(world: UserWorld, slice: UserSlice): Promise<UserAgentRepo
   const ledger = new Ledger(ledgerPath(world), world.now);
   let report: UserAgentReport;
   try {
-    const store = await world.openStore({
+    const store = world.openStore({
       create: slice.wanted,
       recordPath: (created) => ledger.recordPath(created),
     });
     report = store ? await settleStore(world, slice, ledger, store) : removedReport(slice, []);
-    ledger.saveSummary(JSON.stringify(report));
+    const { deviceId, publicUrl } = slice;
+    ledger.saveSummary(JSON.stringify({ ...report, deviceId, publicUrl }));
     if (!slice.final) return report;
-    report.removed.push(...await world.removeCreated(ledger.createdPaths()));
+    const gone = await world.removeCreated(ledger.createdPaths());
+    report.removed.push(...gone.map((id) => ({ kind: "database" as const, id })));
   } finally {
     ledger.close();
   }

@@ -4,89 +4,78 @@
  * stays small, what works may load what it needs, and a crash in the work cannot take the watch
  * along.
  */
-import { TextLineStream } from "./text_lines.ts";
-import type { Account } from "../platform/accounts.ts";
 import { toProblem } from "../platform/errors.ts";
-import type { DevicePlatform, SelfProgram } from "../platform/platform.ts";
-import { DeviceWorker } from "./device_worker.ts";
-import { leave } from "./leave.ts";
-import { readIdentity } from "./identity.ts";
-import { controlChannel, userChannel } from "./local_api.ts";
-import { lockFile } from "./lock.ts";
-import type { Log } from "./log.ts";
-import { openServerClient } from "./server_client.ts";
-import {
-  accountSockets,
-  bindSocket,
-  makeRunDirs,
-  removeSocket,
-  workerControlSocket,
-} from "./sockets.ts";
-import type { State } from "./state.ts";
+import { EXIT } from "./exit.ts";
+import { controlChannel } from "./local_api.ts";
+import { bindSocket, makeRunDirs, removeSocket, workerControlSocket } from "./sockets.ts";
+import { TextLineStream } from "./text_lines.ts";
+import { openWork, type Work, type WorkWorld } from "./work.ts";
 import { CONTROL, type WorkerAnswer, type WorkerMessage } from "./worker_messages.ts";
 
 /** What the worker process needs of the world. */
-export interface WorkerProcessWorld {
-  platform: DevicePlatform;
-  state: State;
-  program: SelfProgram;
-  log: Log;
-  now: () => number;
-  random: () => number;
-  deviceKey: string;
-  proxy?: string;
+export interface WorkerProcessWorld extends WorkWorld {
   input: ReadableStream<Uint8Array<ArrayBuffer>>;
   answer: (answer: WorkerAnswer) => void;
-  signal: AbortSignal;
 }
 
-/** Works until standard input ends. Exit code: 0, or 3 when this device is not enrolled. */
+/** Works until its input ends. Gives the exit code: 0, or 3 when this device is not enrolled. */
 export async function runWorkerProcess(world: WorkerProcessWorld): Promise<number> {
-  const { platform, state, log, now } = world;
-  // An agent that was killed may have left a worker behind that is about to end.
-  using _lock = lockFile(`${platform.paths.stateDir}/worker.lock`, "wait");
-  const system = await platform.system();
-  const identity = await readIdentity({ state, deviceKey: world.deviceKey, system });
-  if (!identity) return 3;
-  const clock = { offset: state.sync().clockOffset, known: false };
-  const { device, key } = identity;
-  const client = openServerClient({
-    publicUrl: device.publicUrl,
-    signer: key.signer(device.deviceId),
-    clock,
-    now,
-    ...(device.serverCa ? { serverCa: device.serverCa } : {}),
-    ...(world.proxy ? { proxy: world.proxy } : {}),
-  });
-  const channels = new Map<string, Deno.HttpServer>();
-  const worker = new DeviceWorker({ ...world, identity, client, openChannel });
-  const control = bindSocket(workerControlSocket(platform.paths), undefined, () =>
+  const work = await openWork(world);
+  if (!work) return EXIT.notEnrolled;
+  const conversation = new Conversation(world, work);
+  const { paths, root } = world.platform;
+  makeRunDirs(paths, root);
+  const path = workerControlSocket(paths);
+  const control = bindSocket(path, undefined, () =>
     Deno.serve(
-      { path: workerControlSocket(platform.paths), onListen() {} },
-      controlChannel({ unenroll }).fetch,
+      { path, onListen() {} },
+      controlChannel({ unenroll: () => conversation.unenroll() }).fetch,
     ));
+  try {
+    const lines = world.input.pipeThrough(new TextDecoderStream())
+      .pipeThrough(new TextLineStream(), { signal: world.signal });
+    for await (const line of lines) await conversation.take(line);
+  } catch (error) {
+    if (!world.signal.aborted) throw error;
+  } finally {
+    removeSocket(path);
+    await Promise.all([work.close(), control.shutdown()]);
+  }
+  return EXIT.done;
+}
 
-  function openChannel(account: Account): void {
-    const uid = String(account.uid);
-    if (channels.has(uid)) return;
-    makeRunDirs(platform.paths, platform.root, uid);
-    const path = accountSockets(platform.paths, uid).worker;
-    const owner = platform.privileged ? account.uid : undefined;
-    const app = userChannel(worker, uid, now);
-    channels.set(
-      uid,
-      bindSocket(path, owner, () => Deno.serve({ path, onListen() {} }, app.fetch)),
-    );
+/** What the resident agent says, done in order, and answered when nothing is left to do. */
+class Conversation {
+  #received = 0;
+
+  constructor(private readonly world: WorkerProcessWorld, private readonly work: Work) {}
+
+  async take(line: string): Promise<void> {
+    const handled = ++this.#received;
+    try {
+      // Written by this very program, in the process that started this one.
+      const message: WorkerMessage = JSON.parse(line);
+      Object.assign(this.work.client.clock, message.clock);
+      await this.#handle(message);
+    } catch (error) {
+      const { message } = toProblem(error);
+      this.world.log.error("work.failed", { reason: message });
+      this.world.answer({ is: "refused", message });
+    }
+    this.#settle(handled).catch((error) => {
+      this.world.log.error("work.failed", { reason: toProblem(error).message });
+      Deno.exit(EXIT.failed);
+    });
   }
 
-  const unenroll = async () => {
-    const leaving = await leave(worker, { ...world, identity, client });
-    await afterwards(received);
+  async unenroll() {
+    const leaving = await this.work.leave();
+    this.#answerIdle(this.#received);
     return leaving;
-  };
+  }
 
-  async function handle(message: WorkerMessage): Promise<void> {
-    Object.assign(clock, message.clock);
+  async #handle(message: WorkerMessage): Promise<void> {
+    const { worker } = this.work;
     switch (message.do) {
       case "desired":
         return await worker.desired(message.etag, message.body, message.check);
@@ -95,60 +84,29 @@ export async function runWorkerProcess(world: WorkerProcessWorld): Promise<numbe
       case "deleted":
         return await worker.leave("deleted");
       case "channel":
-        if (message.uid !== CONTROL && !channels.has(message.uid)) {
+        if (message.uid !== CONTROL && !this.work.hasChannel(message.uid)) {
           await worker.sync(false);
-          worker.account(message.uid, openChannel);
+          worker.account(message.uid, this.work.openChannel);
         }
-        return world.answer({ is: "channel", uid: message.uid });
+        return this.world.answer({ is: "channel", uid: message.uid });
     }
   }
 
-  let received = 0;
-  async function afterwards(handled: number): Promise<void> {
+  async #settle(handled: number): Promise<void> {
+    const { worker } = this.work;
     await worker.settle();
-    if (worker.isClean()) await leave(worker, { ...world, identity, client });
-    if (handled !== received) return;
-    const nextTry = worker.nextTry();
-    world.answer({
+    if (worker.isClean()) await this.work.leave();
+    if (handled === this.#received) this.#answerIdle(handled);
+  }
+
+  #answerIdle(handled: number): void {
+    const nextTry = this.work.worker.nextTry();
+    this.world.answer({
       is: "idle",
       handled,
       ...(nextTry === undefined ? {} : { nextTry }),
-      uids: worker.uids(),
-      enrolled: state.device() !== undefined,
+      uids: this.work.worker.uids(),
+      enrolled: this.world.state.device() !== undefined,
     });
   }
-
-  const stop = () => worker.stop();
-  world.signal.addEventListener("abort", stop);
-  try {
-    const lines = world.input.pipeThrough(new TextDecoderStream())
-      .pipeThrough(new TextLineStream(), { signal: world.signal });
-    for await (const line of lines) {
-      const handled = ++received;
-      try {
-        await handle(parseMessage(line));
-      } catch (error) {
-        const problem = toProblem(error);
-        log.error("work.failed", { reason: problem.message });
-        world.answer({ is: "refused", message: problem.message });
-      }
-      afterwards(handled).catch((error) => {
-        log.error("work.failed", { reason: toProblem(error).message });
-        Deno.exit(1);
-      });
-    }
-  } catch (error) {
-    if (!world.signal.aborted) throw error;
-  }
-  worker.stop();
-  client.close();
-  await Promise.all([control, ...channels.values()].map((server) => server.shutdown()));
-  removeSocket(workerControlSocket(platform.paths));
-  for (const uid of channels.keys()) removeSocket(accountSockets(platform.paths, uid).worker);
-  return 0;
-}
-
-/** Written by this very program, in the process that started this one. */
-function parseMessage(line: string): WorkerMessage {
-  return JSON.parse(line);
 }

@@ -1,19 +1,23 @@
 /** Codes that `status` shows in `lastError` (DESIGN section 7). */
-export type ProblemCode =
-  | "no-local-account"
-  | "system-account"
-  | "duplicate-binding"
-  | "not-logged-on"
-  | "home-missing"
-  | "shared-home"
-  | "store-locked"
-  | "store-password"
-  | "disk-full"
-  | "bundle-rejected"
-  | "server-refused"
-  | "unreachable"
-  | "clock"
-  | "internal";
+export const PROBLEM_CODES = [
+  "no-local-account",
+  "system-account",
+  "duplicate-binding",
+  "not-logged-on",
+  "home-missing",
+  "shared-home",
+  "store-locked",
+  "store-password",
+  "disk-full",
+  "bundle-rejected",
+  "server-refused",
+  "unreachable",
+  "clock",
+  "internal",
+] as const;
+
+/** One of {@link PROBLEM_CODES}. */
+export type ProblemCode = typeof PROBLEM_CODES[number];
 
 /** Codes that pass by themselves: the work waits and is tried again, nothing is `failed`. */
 const WAITING: ReadonlySet<ProblemCode> = new Set([

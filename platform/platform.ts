@@ -7,7 +7,6 @@ import { runCommand } from "./command.ts";
 import { Problem } from "./errors.ts";
 import { checkHome, lookUpAccount } from "./linux/accounts.ts";
 import { openNssdb, removeCreatedPaths } from "./linux/nssdb.ts";
-import { existingNssDirectory } from "./linux/nss_directories.ts";
 import { findRunningBrowsers, type RunningBrowser } from "./linux/running_browsers.ts";
 import {
   type DesiredFilters,
@@ -49,6 +48,7 @@ export interface UserAgentExit {
 
 /** What the agent needs of an operating system. */
 export interface DevicePlatform {
+  readonly os: Os;
   readonly paths: SystemPaths;
   /** `--root`, where given. */
   readonly root?: string;
@@ -76,10 +76,11 @@ export interface UserPlatform {
   readonly stateDir: string;
   /** @throws Problem `home-missing`, `shared-home`, `system-account` */
   checkHome(): Promise<void>;
+  /** Opens the user's store; without `create` nothing is made. @throws Problem */
   openStore(options: {
     create: boolean;
     recordPath: (created: CreatedPath) => void;
-  }): Promise<TrustStore | undefined>;
+  }): TrustStore;
   /** Removes what is empty of everybody's things; returns the paths that went. */
   removeCreated(created: CreatedPath[]): Promise<string[]>;
   runningBrowsers(): Promise<RunningBrowser[]>;
@@ -103,6 +104,7 @@ export function devicePlatform(root: string | undefined): DevicePlatform {
   const accounts = { ...under, uid, run: runCommand };
   return {
     ...under,
+    os: "linux",
     paths,
     privileged: uid === 0,
     async system() {
@@ -165,10 +167,7 @@ export function userPlatform(root: string | undefined): UserPlatform {
         { name: Deno.env.get("USER") ?? "", uid, gid: Deno.gid() ?? 0, home, runAs: "self" },
         { ...under, uid: ownUid, run: runCommand },
       ),
-    openStore: async ({ create, recordPath }) => {
-      if (!create && existingNssDirectory(place) === undefined) return undefined;
-      return await openNssdb({ ...place, recordPath });
-    },
+    openStore: (options) => openNssdb({ ...place, ...options }),
     removeCreated: (created) => removeCreatedPaths(created),
     runningBrowsers: () => Promise.resolve(findRunningBrowsers(ownUid)),
   };

@@ -1,0 +1,56 @@
+/** The agent's work without a resident agent: one round, or leaving for good. */
+import { toProblem } from "../platform/errors.ts";
+import { EXIT } from "./exit.ts";
+import type { Leaving } from "./leave.ts";
+import { refusal } from "./server_client.ts";
+import { openWork, type Work, type WorkWorld } from "./work.ts";
+
+/** Asks the server once, does what is to do, and gives the exit code (DESIGN section 7). */
+export async function runAgentOnce(world: WorkWorld): Promise<number> {
+  const work = await openWork(world);
+  if (!work) {
+    world.log.error("device.not-enrolled", { fix: "device-trust enroll" });
+    return EXIT.notEnrolled;
+  }
+  try {
+    return await round(world, work);
+  } catch (error) {
+    const { code, message } = toProblem(error);
+    world.state.saveSync({ ...world.state.sync(), error: { code, message } });
+    world.log.error("server.failed", { code, reason: message });
+    return EXIT.failed;
+  } finally {
+    await work.close();
+  }
+}
+
+/** Leaves the agent server for good; undefined when this device is not enrolled. */
+export async function leaveOnce(world: WorkWorld): Promise<Leaving | undefined> {
+  const work = await openWork(world);
+  if (!work) return undefined;
+  try {
+    return await work.leave();
+  } finally {
+    await work.close();
+  }
+}
+
+async function round(world: WorkWorld, { worker, client, identity, leave }: Work): Promise<number> {
+  const answer = await client.request({
+    method: "GET",
+    path: `/v1/devices/${identity.device.deviceId}/desired-state`,
+    maxBytes: 1024 * 1024,
+    signal: world.signal,
+  });
+  const gone = answer.status === 410 && answer.problemType === "urn:device-trust:device-deleted";
+  if (gone || world.state.device()?.leaving) await worker.leave("deleted");
+  else {
+    const etag = answer.headers.get("etag");
+    if (answer.status !== 200 || etag === null) throw refusal("read the desired state", answer);
+    world.state.saveSync({ lastSync: world.now(), clockOffset: client.clock.offset });
+    await worker.desired(etag, new TextDecoder().decode(answer.body), true);
+  }
+  await worker.settle();
+  if (worker.isClean()) await leave();
+  return worker.needsAttention() ? EXIT.attention : EXIT.done;
+}

@@ -1,0 +1,24 @@
+/** The caller's own last report, as the user's ledger keeps it: `status` without root's rights. */
+import { existsSync } from "node:fs";
+import type { DevicePlatform } from "../platform/platform.ts";
+import { userPaths } from "../platform/paths.ts";
+import { Ledger } from "./ledger.ts";
+import { LedgerSummary } from "./local_contract.ts";
+
+/** The summary, or undefined when this user never had anything of ours. */
+export function ledgerSummary(
+  platform: Pick<DevicePlatform, "os">,
+  now: () => number,
+): LedgerSummary | undefined {
+  const home = Deno.env.get("HOME");
+  if (!home) return undefined;
+  const path = `${userPaths({ os: platform.os, home }).stateDir}/ledger.db`;
+  if (!existsSync(path)) return undefined;
+  const ledger = new Ledger(path, now);
+  try {
+    const summary = ledger.summary();
+    return summary === undefined ? undefined : LedgerSummary.parse(JSON.parse(summary));
+  } finally {
+    ledger.close();
+  }
+}

@@ -1,0 +1,22 @@
+/** How this program starts itself again: as one binary, or from source while it is developed. */
+import { fileURLToPath } from "node:url";
+import type { SelfProgram } from "../platform/platform.ts";
+
+/** This program, with the same `--root`. */
+export function selfProgram(root: string | undefined): SelfProgram {
+  const global = root === undefined ? [] : ["--root", root];
+  const binary = Deno.execPath();
+  if (Deno.build.standalone) return { argv: [binary, ...global], env: {}, files: [binary] };
+  const main = fileURLToPath(Deno.mainModule);
+  const cache = Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`;
+  return {
+    argv: [binary, "run", "-A", "--quiet", "--no-prompt", "--cached-only", main, ...global],
+    env: { DENO_DIR: cache, DENO_NO_UPDATE_CHECK: "1" },
+    files: [binary, main, cache],
+  };
+}
+
+/** The same program with further arguments. */
+export function withArguments(program: SelfProgram, ...args: string[]): SelfProgram {
+  return { ...program, argv: [...program.argv, ...args] };
+}
