@@ -138,6 +138,18 @@ export class Certificates {
     )?.count ?? 0;
   }
 
+  /** How many current leaves were issued at or before `instant`: those a renewal still awaits. */
+  countUnrenewed(instant: number, now: number): number {
+    return this.database.get(
+      z.object({ count: z.number() }),
+      `SELECT count(*) AS count FROM (
+         SELECT max(rowid), issuedAt FROM certificate WHERE revokedAt IS NULL AND notAfter > $now
+         GROUP BY deviceId, userId)
+       WHERE issuedAt <= $instant`,
+      { instant, now },
+    )?.count ?? 0;
+  }
+
   /** Leaves, oldest first. */
   list(page: Page, owner: Owner = {}): Paged<Certificate> {
     return paged(

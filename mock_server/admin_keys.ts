@@ -1,0 +1,110 @@
+/** Admin API: connect keys, with which devices enroll. */
+import { createRoute, z } from "@hono/zod-openapi";
+import { Instant, Uuid } from "../agent/contract.ts";
+import { sha256Hex } from "../ca/signature.ts";
+import {
+  type AdminApp,
+  answerOf,
+  bodyOf,
+  ListQuery,
+  NullableInstant,
+  nullableInstant,
+  pageOfItems,
+  problemAnswers,
+} from "./admin_routes.ts";
+import { instant, newSecret, newUuid, recordEvent, type ServerContext } from "./context.ts";
+import { pageOf } from "./paging.ts";
+import { RequestProblem } from "./problems.ts";
+import type { ConnectKey } from "./store.ts";
+
+const PATH = "/admin/v1/connect-keys";
+
+const ConnectKeyBody = z.strictObject({
+  expiresAt: Instant.optional(),
+  maxUses: z.number().int().min(1).max(1_000_000_000).optional()
+    .openapi({ description: "Devices that may enroll with it; unlimited when absent" }),
+}).openapi("ConnectKeyBody");
+
+const ConnectKeyItem = z.object({
+  connectKeyId: Uuid,
+  createdAt: Instant,
+  expiresAt: NullableInstant,
+  maxUses: z.number().int().nullable(),
+  uses: z.number().int(),
+}).openapi("ConnectKey");
+
+const NewConnectKey = ConnectKeyItem.extend({
+  connectKey: z.string().openapi({ description: "Shown this once; the server keeps its hash" }),
+}).openapi("NewConnectKey");
+
+const listRoute = createRoute({
+  method: "get",
+  path: PATH,
+  summary: "Connect keys that are not revoked",
+  request: { query: ListQuery },
+  responses: { 200: pageOfItems(ConnectKeyItem), ...problemAnswers("invalid") },
+});
+
+const createKeyRoute = createRoute({
+  method: "post",
+  path: PATH,
+  summary: "Make a connect key",
+  request: bodyOf(ConnectKeyBody),
+  responses: { 201: answerOf("The key", NewConnectKey), ...problemAnswers("invalid") },
+});
+
+const revokeRoute = createRoute({
+  method: "delete",
+  path: `${PATH}/{connectKeyId}`,
+  summary: "Revoke a connect key; devices that it enrolled stay",
+  request: { params: z.object({ connectKeyId: Uuid }) },
+  responses: { 204: { description: "Revoked" }, ...problemAnswers("not-found") },
+});
+
+/** Adds the routes of connect keys. */
+export function connectKeyRoutes(app: AdminApp, context: ServerContext): void {
+  const { store } = context;
+  app.openapi(listRoute, (c) => {
+    const { items, nextCursor } = store.connectKeys.list(pageOf(c.req.valid("query")));
+    return c.json({ items: items.map(connectKeyItem), nextCursor }, 200);
+  });
+  app.openapi(createKeyRoute, async (c) => {
+    const { expiresAt, maxUses } = c.req.valid("json");
+    const connectKey = newSecret(context.random);
+    const key: ConnectKey = {
+      connectKeyId: newUuid(context.random),
+      createdAt: context.now().getTime(),
+      expiresAt: expiresAt === undefined ? null : Date.parse(expiresAt),
+      maxUses: maxUses ?? null,
+      uses: 0,
+    };
+    const hash = await sha256Hex(new TextEncoder().encode(connectKey));
+    const { uses: _, ...row } = key;
+    store.transaction(() => {
+      store.connectKeys.add({ ...row, hash });
+      const { connectKeyId } = key;
+      recordEvent(context, "connect-key.created", {}, { connectKeyId, expiresAt, maxUses });
+    });
+    return c.json({ ...connectKeyItem(key), connectKey }, 201);
+  });
+  app.openapi(revokeRoute, (c) => {
+    const { connectKeyId } = c.req.valid("param");
+    store.transaction(() => {
+      if (!store.connectKeys.revoke(connectKeyId, context.now().getTime())) {
+        throw new RequestProblem("not-found", `There is no connect key ${connectKeyId}`);
+      }
+      recordEvent(context, "connect-key.revoked", {}, { connectKeyId });
+    });
+    return c.body(null, 204);
+  });
+}
+
+function connectKeyItem(key: ConnectKey): z.infer<typeof ConnectKeyItem> {
+  return {
+    connectKeyId: key.connectKeyId,
+    createdAt: instant(key.createdAt),
+    expiresAt: nullableInstant(key.expiresAt),
+    maxUses: key.maxUses,
+    uses: key.uses,
+  };
+}

@@ -1,0 +1,125 @@
+/** Admin API: access policies, and a dry run of them. */
+import { createRoute, z } from "@hono/zod-openapi";
+import { Uuid } from "../agent/contract.ts";
+import {
+  type AdminApp,
+  answerOf,
+  bodyOf,
+  ListQuery,
+  pageOfItems,
+  problemAnswers,
+} from "./admin_routes.ts";
+import { newUuid, recordEvent, type ServerContext } from "./context.ts";
+import { pageOf } from "./paging.ts";
+import {
+  evaluate,
+  EvaluationRequest,
+  Policy,
+  PolicyBody,
+  PolicyDecision,
+  storedPolicy,
+} from "./policy.ts";
+import { RequestProblem } from "./problems.ts";
+
+const PATH = "/admin/v1/policies";
+
+const PolicyParam = z.object({ policyId: Uuid });
+
+/** A policy as a list shows it can be sent back as it is. */
+const PolicyReplacement = PolicyBody.extend({ policyId: Uuid.optional() })
+  .openapi("PolicyReplacement");
+
+const listRoute = createRoute({
+  method: "get",
+  path: PATH,
+  summary: "Policies",
+  request: { query: ListQuery },
+  responses: { 200: pageOfItems(Policy), ...problemAnswers("invalid") },
+});
+
+const addRoute = createRoute({
+  method: "post",
+  path: PATH,
+  summary: "Add a policy",
+  request: bodyOf(PolicyBody),
+  responses: { 201: answerOf("The policy", Policy), ...problemAnswers("invalid") },
+});
+
+const replaceRoute = createRoute({
+  method: "put",
+  path: `${PATH}/{policyId}`,
+  summary: "Replace a policy",
+  request: { params: PolicyParam, ...bodyOf(PolicyReplacement) },
+  responses: { 200: answerOf("The policy", Policy), ...problemAnswers("not-found", "invalid") },
+});
+
+const deleteRoute = createRoute({
+  method: "delete",
+  path: `${PATH}/{policyId}`,
+  summary: "Delete a policy",
+  request: { params: PolicyParam },
+  responses: { 204: { description: "Deleted" }, ...problemAnswers("not-found") },
+});
+
+const evaluateRoute = createRoute({
+  method: "post",
+  path: `${PATH}/evaluate`,
+  summary: "What the policies would decide about a request, and why; changes nothing",
+  request: bodyOf(EvaluationRequest),
+  responses: {
+    200: answerOf("The decision", PolicyDecision),
+    ...problemAnswers("not-found", "invalid"),
+  },
+});
+
+/** Adds the routes of policies. */
+export function policyRoutes(app: AdminApp, context: ServerContext): void {
+  const { store } = context;
+  app.openapi(evaluateRoute, (c) => {
+    const { user: email, ...request } = c.req.valid("json");
+    const user = store.users.byEmail(email);
+    if (!user) throw new RequestProblem("not-found", `No user has the e-mail address '${email}'`);
+    const { userId, groups } = user;
+    const policies = store.policies.all().map(storedPolicy);
+    const { defaultDecision } = store.settings.current;
+    return c.json(evaluate(policies, { ...request, userId, groups }, defaultDecision), 200);
+  });
+  app.openapi(listRoute, (c) => {
+    const { items, nextCursor } = store.policies.list(pageOf(c.req.valid("query")));
+    return c.json({ items: items.map(storedPolicy), nextCursor }, 200);
+  });
+  app.openapi(addRoute, (c) => {
+    const policyId = newUuid(context.random);
+    return c.json(put(context, "policy.created", policyId, c.req.valid("json")), 201);
+  });
+  app.openapi(replaceRoute, (c) => {
+    const { policyId } = c.req.valid("param");
+    const { policyId: named, ...body } = c.req.valid("json");
+    if (named !== undefined && named !== policyId) {
+      throw new RequestProblem("invalid", "json.policyId: is not the policy of the path");
+    }
+    if (!store.policies.get(policyId)) throw noPolicy(policyId);
+    return c.json(put(context, "policy.changed", policyId, body), 200);
+  });
+  app.openapi(deleteRoute, (c) => {
+    const { policyId } = c.req.valid("param");
+    store.transaction(() => {
+      if (!store.policies.delete(policyId)) throw noPolicy(policyId);
+      recordEvent(context, "policy.deleted", {}, { policyId });
+    });
+    return c.body(null, 204);
+  });
+}
+
+function put(context: ServerContext, type: string, policyId: string, body: PolicyBody): Policy {
+  const policy = { policyId, ...body };
+  context.store.transaction(() => {
+    context.store.policies.put(policyId, body, context.now().getTime());
+    recordEvent(context, type, {}, { policy });
+  });
+  return policy;
+}
+
+function noPolicy(policyId: string): RequestProblem {
+  return new RequestProblem("not-found", `There is no policy ${policyId}`);
+}

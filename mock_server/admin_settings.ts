@@ -1,0 +1,105 @@
+/** Admin API: the organization's settings, and what a change of them would do. */
+import { createRoute, z } from "@hono/zod-openapi";
+import { type AdminApp, answerOf, bodyOf, problemAnswers } from "./admin_routes.ts";
+import type { ServerContext } from "./context.ts";
+import { changeSettings, settleLeaves } from "./fleet_changes.ts";
+import { type Page, pageOf } from "./paging.ts";
+import { storedPolicy } from "./policy.ts";
+import { RequestProblem } from "./problems.ts";
+import {
+  effectiveChange,
+  type FleetMember,
+  previewSettings,
+  SettingsPreview,
+} from "./settings_preview.ts";
+import { Settings } from "./store.ts";
+
+const SettingsAnswer = Settings.extend({ brand: z.string() }).openapi("Settings");
+
+/** Any subset; a misspelt member is refused, because dropping it would look like success. */
+const SettingsBody = z.strictObject(SettingsAnswer.partial().shape).openapi("SettingsChange");
+
+const getRoute = createRoute({
+  method: "get",
+  path: "/admin/v1/settings",
+  summary: "The settings in force",
+  responses: { 200: answerOf("The settings", SettingsAnswer), ...problemAnswers() },
+});
+
+const putRoute = createRoute({
+  method: "put",
+  path: "/admin/v1/settings",
+  summary: "Change settings; every device that it concerns is told at once",
+  request: bodyOf(SettingsBody),
+  responses: {
+    200: answerOf("The settings now in force", SettingsAnswer),
+    ...problemAnswers("conflict", "invalid"),
+  },
+});
+
+const previewRoute = createRoute({
+  method: "post",
+  path: "/admin/v1/settings/preview",
+  summary: "Who would lose or gain what by a change, and which policies; changes nothing",
+  request: bodyOf(SettingsBody),
+  responses: {
+    200: answerOf("The consequences", SettingsPreview),
+    ...problemAnswers("conflict", "invalid"),
+  },
+});
+
+/** Adds the routes of settings. */
+export function settingsRoutes(app: AdminApp, context: ServerContext): void {
+  const { store, authority } = context;
+  const answer = () => ({ ...store.settings.current, brand: authority.brand });
+  app.openapi(getRoute, (c) => c.json(answer(), 200));
+  app.openapi(putRoute, (c) => {
+    const change = checkedChange(context, c.req.valid("json"));
+    if (Object.keys(change).length) changeSettings(context, change);
+    return c.json(answer(), 200);
+  });
+  app.openapi(previewRoute, (c) => {
+    settleLeaves(context);
+    const change = checkedChange(context, c.req.valid("json"));
+    const policies = store.policies.all().map(storedPolicy);
+    const now = context.now().getTime();
+    return c.json(
+      previewSettings(store.settings.current, change, fleet(context), policies, now),
+      200,
+    );
+  });
+}
+
+/** What of the body differs from the settings in force. Throws `conflict` for another brand. */
+function checkedChange(
+  { store, authority }: ServerContext,
+  { brand, ...change }: z.infer<typeof SettingsBody>,
+): Partial<Settings> {
+  if (brand !== undefined && brand !== authority.brand) {
+    throw new RequestProblem(
+      "conflict",
+      `The brand is '${authority.brand}' since the certificate authority was made and cannot ` +
+        "change; another brand needs a server with another data folder",
+    );
+  }
+  return effectiveChange(store.settings.current, change);
+}
+
+/** Everybody who is managed anywhere, with their live leaves. */
+function fleet({ store, now }: ServerContext): FleetMember[] {
+  const members: FleetMember[] = [];
+  let page: Page | undefined = { limit: 500 };
+  while (page) {
+    const { items, nextCursor } = store.devices.list(page);
+    for (const { deviceId, hostname } of items) {
+      const leaves = store.certificates.liveOn(deviceId, now().getTime());
+      for (const user of store.bindings.managedOn(deviceId)) {
+        const own = leaves.filter(({ userId }) => userId === user.userId)
+          .map(({ serial, supersededAt }) => ({ serial, supersededAt }));
+        members.push({ deviceId, hostname, ...user, leaves: own });
+      }
+    }
+    page = nextCursor === null ? undefined : pageOf({ limit: 500, cursor: nextCursor });
+  }
+  return members;
+}
