@@ -4,6 +4,7 @@
  * sends, which keeps it small in memory and in what can be attacked.
  */
 import type { DevicePlatform, SelfProgram } from "../platform/platform.ts";
+import { backOff, LONGEST_BACK_OFF } from "./back_off.ts";
 import { Doors } from "./doors.ts";
 import { type Enrolled, readIdentity } from "./identity.ts";
 import type { Log } from "./log.ts";
@@ -19,9 +20,6 @@ import { WorkerHandle } from "./worker_handle.ts";
 
 /** Seconds that the server may hold a question open; it is given up this much later. */
 const WAIT = { seconds: 240, least: 30, grace: 15 } as const;
-
-/** First and longest pause after a failure, milliseconds. */
-const BACK_OFF = { first: 1000, longest: 300_000 } as const;
 
 /** A wall clock that jumps by more than this has slept: ask again at once. Milliseconds. */
 const JUMP = 30_000;
@@ -64,7 +62,7 @@ async function enrolled(world: AgentWorld): Promise<boolean> {
     return await world.enrollByConfiguration();
   } catch (error) {
     world.log.warning("enrollment.failed", { reason: toProblem(error).message });
-    await pause(BACK_OFF.first * (5 + 25 * world.random()), world.signal);
+    await pause(backOff(5, world.random), world.signal);
     return false;
   }
 }
@@ -124,7 +122,7 @@ class Watch {
         if (!state.device()?.leaving) await this.#ask(end);
         else {
           this.#tellDeleted();
-          await pause(BACK_OFF.longest, end);
+          await pause(LONGEST_BACK_OFF, end);
         }
       }
     } finally {
@@ -163,7 +161,7 @@ class Watch {
       }
       this.#failed(toProblem(error));
     }
-    if (this.#failures > 0) await pause(this.#pauseAfterFailure(), end);
+    if (this.#failures > 0) await pause(backOff(this.#failures, this.#world.random), end);
   }
 
   /** Deals with an answer; gives milliseconds to wait when the server asks for that. */
@@ -190,7 +188,7 @@ class Watch {
     }
     if (answer.status === 410 && answer.problemType === "urn:device-trust:device-deleted") {
       this.#tellDeleted();
-      return BACK_OFF.longest;
+      return LONGEST_BACK_OFF;
     }
     const seconds = Number(answer.headers.get("retry-after"));
     if ((answer.status === 429 || answer.status === 503) && seconds > 0) {
@@ -228,12 +226,6 @@ class Watch {
     }
     const { code, message } = problem;
     state.saveSync({ ...sync, error: { code, message } });
-  }
-
-  /** Full jitter, so that a fleet does not come back at once when its server does. */
-  #pauseAfterFailure(): number {
-    const bound = Math.min(BACK_OFF.longest, BACK_OFF.first * 2 ** (this.#failures - 1));
-    return Math.max(100, this.#world.random() * bound);
   }
 
   #retryAt(at: number | undefined): void {

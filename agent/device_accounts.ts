@@ -1,0 +1,55 @@
+/** Which local account serves which managed user. */
+import type { Account } from "../platform/accounts.ts";
+import { Problem, toProblem } from "../platform/errors.ts";
+import type { UserRow } from "./state.ts";
+
+/** What became of one row. */
+export type AccountFinding =
+  | { row: UserRow; is: "served"; account: Account }
+  /** Nothing can be done for the user now. */
+  | { row: UserRow; is: "unserved"; problem: Problem }
+  /** The user is to hold nothing, and there is no store of theirs left that could hold it. */
+  | { row: UserRow; is: "gone" };
+
+/**
+ * Looks every row's account up. An account serves one user: one that the desired state wants comes
+ * before one that is to be removed, whose things the other's user-agent removes.
+ */
+export async function findAccounts(
+  rows: readonly UserRow[],
+  isWanted: (userId: string) => boolean,
+  lookUp: (username: string) => Promise<Account>,
+): Promise<AccountFinding[]> {
+  const wantedFirst = rows.toSorted((a, b) =>
+    Number(isWanted(b.userId)) - Number(isWanted(a.userId))
+  );
+  const found = await Promise.all(wantedFirst.map(async (row) => {
+    try {
+      return { row, account: await lookUp(row.username) };
+    } catch (error) {
+      return { row, problem: toProblem(error) };
+    }
+  }));
+  const taken = new Set<number>();
+  return found.map(({ row, account, problem }): AccountFinding => {
+    const wanted = isWanted(row.userId);
+    if (!account) {
+      // An account that is gone took its home along.
+      const gone = problem.code === "no-local-account" || problem.code === "system-account";
+      return gone && !wanted ? { row, is: "gone" } : { row, is: "unserved", problem };
+    }
+    if (taken.has(account.uid)) {
+      return wanted ? { row, is: "unserved", problem: shared(account) } : { row, is: "gone" };
+    }
+    taken.add(account.uid);
+    return { row, is: "served", account };
+  });
+}
+
+function shared(account: Account): Problem {
+  return new Problem(
+    "duplicate-binding",
+    `The local account '${account.name}' (uid ${account.uid}) is bound to two managed users. ` +
+      "Unbind one of them at the agent server.",
+  );
+}

@@ -1,0 +1,122 @@
+/** The state rows of managed users: how they change, and what of it is news. */
+import type { Problem } from "../platform/errors.ts";
+import { backOff } from "./back_off.ts";
+import type { DesiredState } from "./contract.ts";
+import type { UserAgentReport } from "./local_contract.ts";
+import type { Log } from "./log.ts";
+import type { State, UserRow } from "./state.ts";
+
+/** What rows depend on. */
+export interface RowsWorld {
+  state: State;
+  log: Log;
+  now: () => number;
+  /** Uniform in [0, 1). */
+  random: () => number;
+}
+
+/** Rows of a device's managed users. */
+export class UserRows {
+  constructor(private readonly world: RowsWorld) {}
+
+  /** A row for every user that the desired state names. */
+  add(desired: DesiredState): void {
+    const { state } = this.world;
+    for (const { userId, username } of desired.users) {
+      const row = state.user(userId);
+      if (row?.username === username) continue;
+      state.saveUser({
+        ...(row ?? { state: "absent", details: {}, attempts: 0, unreported: true, removed: [] }),
+        userId,
+        username,
+      });
+    }
+  }
+
+  /** Sets a row's state, with the problem that keeps it there. */
+  set(row: UserRow, next: UserRow["state"], problem?: Problem): void {
+    const { state } = this.world;
+    const changed = row.state !== next || row.error?.message !== problem?.message;
+    state.saveUser({
+      ...withoutError(row),
+      state: next,
+      details: next === "removed" ? {} : row.details,
+      ...this.#trouble(row, problem && { code: problem.code, message: problem.message }),
+      unreported: row.unreported || changed,
+    });
+    if (changed) state.recordEvent(`user.${next}`, problem?.message ?? "", row.userId);
+  }
+
+  /** Takes what a user-agent says of its own store. */
+  take(report: UserAgentReport): void {
+    const { state, log, now } = this.world;
+    const row = state.user(report.userId);
+    if (!row) return;
+    const { userId, state: next, removed, error, ...details } = report;
+    state.saveUser({
+      ...withoutError(row),
+      state: next,
+      details: error ? row.details : details,
+      ...this.#trouble(row, error),
+      checkedAt: now(),
+      unreported: row.unreported || row.state !== next || removed.length > 0 ||
+        row.details.serial !== details.serial || row.error?.message !== error?.message,
+      removed: [...row.removed, ...removed].slice(-256),
+    });
+    const fields = { userId, user: row.username };
+    if (error) log.warning(`user.${next}`, { ...fields, ...error });
+    else log.info(`user.${next}`, { ...fields, serial: details.serial });
+    if (row.state !== next || error) {
+      state.recordEvent(`user.${next}`, error?.message ?? details.serial ?? "", userId);
+    }
+  }
+
+  /** The agent server could not be told: try again after a pause, unless that is planned anyway. */
+  retryReport(rows: readonly UserRow[]): void {
+    const { state, now, random } = this.world;
+    for (const { userId } of rows) {
+      const row = state.user(userId);
+      if (!row || row.retryAt !== undefined) continue;
+      const attempts = row.attempts + 1;
+      state.saveUser({ ...row, attempts, retryAt: now() + backOff(attempts, random) });
+    }
+  }
+
+  /** The agent server has heard of these rows as they were. */
+  reported(rows: readonly UserRow[]): void {
+    const { state } = this.world;
+    for (const told of rows) {
+      const row = state.user(told.userId);
+      if (!row) continue;
+      const { retryAt, ...rest } = row;
+      const pending = row.error && retryAt !== undefined ? { retryAt } : {};
+      state.saveUser({
+        ...rest,
+        ...pending,
+        attempts: row.error ? row.attempts : 0,
+        unreported: row.state !== told.state,
+        removed: row.removed.slice(told.removed.length),
+      });
+    }
+  }
+
+  #trouble(
+    row: UserRow,
+    error: UserRow["error"],
+  ): Pick<UserRow, "attempts" | "error" | "retryAt"> {
+    if (!error) return { attempts: 0 };
+    const attempts = row.attempts + 1;
+    const retryAt = this.world.now() + backOff(attempts, this.world.random);
+    return { attempts, error, retryAt };
+  }
+}
+
+/** Whether anything of ours was ever put into this user's store. */
+export function neverHeld(row: UserRow): boolean {
+  return row.details.held === undefined && row.checkedAt === undefined;
+}
+
+function withoutError(row: UserRow): Omit<UserRow, "error" | "retryAt"> {
+  const { error: _error, retryAt: _retryAt, ...rest } = row;
+  return rest;
+}

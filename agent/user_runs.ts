@@ -1,0 +1,54 @@
+/** Runs of user-agents: a few at once, one a user, and once more when news came meanwhile. */
+
+/** User-agents that run at once. */
+const AT_ONCE = 4;
+
+/** Schedules runs; one user's slow run delays nobody else's unless all places are taken. */
+export class UserRuns {
+  readonly #running = new Map<string, { news: boolean; done: Promise<void> }>();
+  readonly #queue: (() => void)[] = [];
+  #free = AT_ONCE;
+
+  /**
+   * @param serve runs one user's user-agent to its end; never rejects
+   * @param stillDue whether a user whose run began before the newest news needs another
+   */
+  constructor(
+    private readonly serve: (userId: string) => Promise<void>,
+    private readonly stillDue: (userId: string) => boolean,
+  ) {}
+
+  /** Starts a run, or notes that there is news for the one that runs. */
+  start(userId: string): void {
+    const running = this.#running.get(userId);
+    if (running) {
+      running.news = true;
+      return;
+    }
+    const run = { news: false, done: Promise.resolve() };
+    run.done = this.#inTurn(userId).finally(() => {
+      this.#running.delete(userId);
+      if (run.news && this.stillDue(userId)) this.start(userId);
+    });
+    this.#running.set(userId, run);
+  }
+
+  /** Resolves when no run is left. */
+  async settle(): Promise<void> {
+    while (this.#running.size > 0) {
+      await Promise.all([...this.#running.values()].map((run) => run.done));
+    }
+  }
+
+  async #inTurn(userId: string): Promise<void> {
+    if (this.#free === 0) await new Promise<void>((resolve) => this.#queue.push(resolve));
+    else this.#free--;
+    try {
+      await this.serve(userId);
+    } finally {
+      const next = this.#queue.shift();
+      if (next) next();
+      else this.#free++;
+    }
+  }
+}

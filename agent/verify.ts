@@ -1,0 +1,339 @@
+/**
+ * Whether to believe a bundle: it is for our key, device and user, its chain ends in the pinned
+ * root, and every certificate of it may be what it is used as, now. Pure: the same bytes and the
+ * same instant give the same answer. Nothing of it is left to a library or to the store.
+ */
+import {
+  type Certificate,
+  type CertificateUse,
+  certificateUse,
+  CLIENT_AUTH,
+  EXTENSION,
+  isIssuedBy,
+  KEY_USAGE,
+  MAX_CERTIFICATE_BYTES,
+  parseCertificate,
+  parseCertificatePem,
+} from "../ca/certificate.ts";
+import { DerError, fromPem, sameBytes } from "../ca/der.ts";
+import { INTERMEDIATE_NAME, isLeafName, leafUri, rootName } from "../ca/names.ts";
+import { sha256Hex } from "../ca/signature.ts";
+import { Problem } from "../platform/errors.ts";
+
+export { type CertificateDescription, describeCertificate } from "../ca/certificate.ts";
+export { sha256Hex } from "../ca/signature.ts";
+
+/** Root and intermediate, PEM. */
+export interface Anchors {
+  root: string;
+  intermediate: string;
+}
+
+/** A bundle as the server sends it, PEM; serial number and end are what it promises of the leaf. */
+export interface OfferedBundle extends Anchors {
+  leaf: string;
+  /** Lower-case hexadecimal. */
+  serial: string;
+  /** RFC 3339. */
+  notAfter: string;
+}
+
+/** What a bundle has to be. */
+export interface ExpectedBundle {
+  /** Our public key, DER SubjectPublicKeyInfo. */
+  spki: Uint8Array;
+  deviceId: string;
+  userId: string;
+  brand: string;
+  pinned: Anchors;
+  /** Server time. */
+  now: Date;
+}
+
+/** A certificate that passed. */
+export interface VerifiedCertificate {
+  der: Uint8Array;
+  /** SHA-256 of the DER, lower-case hexadecimal. */
+  sha256: string;
+}
+
+/** A bundle that passed. */
+export interface VerifiedBundle {
+  leaf: VerifiedCertificate & {
+    serial: string;
+    commonName: string;
+    notBefore: Date;
+    notAfter: Date;
+    spkiSha256: string;
+  };
+  intermediate: VerifiedCertificate;
+  root: VerifiedCertificate;
+}
+
+/**
+ * Proves a bundle (DESIGN sections 4 and 5; RFC 5280, section 6.1, for a chain of exactly root,
+ * intermediate and leaf). The anchors have to be the pinned ones to the byte.
+ *
+ * @throws Problem `bundle-rejected`, whose message names the one thing that is wrong first
+ */
+export async function verifyBundle(
+  offered: OfferedBundle,
+  expected: ExpectedBundle,
+): Promise<VerifiedBundle> {
+  return await rejecting("certificate bundle", async () => {
+    const chain = await provenAnchors(expected.pinned, expected.now);
+    for (const role of ["root", "intermediate"] as const) {
+      if (!sameBytes(read(offered[role], role).der, chain[role].der)) {
+        throw new Rejection(`its ${role} is not the ${role} that was pinned at enrolment`);
+      }
+    }
+    if (chain.root.commonName !== rootName(expected.brand)) {
+      throw new Rejection(
+        `the pinned root is '${chain.root.commonName}', which is not of brand '${expected.brand}'`,
+      );
+    }
+    const leaf = read(offered.leaf, "leaf");
+    const commonName = checkOwner(leaf, expected);
+    await checkLeafUse(leaf, chain.intermediate, expected.now);
+    checkPromise(leaf, offered);
+    return {
+      leaf: {
+        ...await fingerprint(leaf),
+        serial: leaf.serial,
+        commonName,
+        notBefore: leaf.notBefore,
+        notAfter: leaf.notAfter,
+        spkiSha256: await sha256Hex(leaf.spki),
+      },
+      intermediate: await fingerprint(chain.intermediate),
+      root: await fingerprint(chain.root),
+    };
+  });
+}
+
+/**
+ * Proves trust anchors before they are pinned: a self-signed root, and an intermediate that it
+ * signed and that can issue nothing but TLS clients, one level down (DESIGN invariant 9).
+ *
+ * @param now server time
+ * @throws Problem `bundle-rejected`
+ */
+export async function verifyAnchors(anchors: Anchors, now: Date): Promise<void> {
+  await rejecting("trust anchors", () => provenAnchors(anchors, now));
+}
+
+/**
+ * Whether the intermediate's key signed this certificate: what makes a leaf ours (DESIGN invariant
+ * 2). False for anything that cannot be read. Dates and usages do not matter: an expired leaf of
+ * ours is ours. Throws DerError when `intermediateDer` cannot be read.
+ */
+export async function issuedByAnchor(
+  certificateBytes: Uint8Array,
+  intermediateDer: Uint8Array,
+): Promise<boolean> {
+  const intermediate = parseCertificate(intermediateDer);
+  let certificate: Certificate;
+  try {
+    certificate = parseCertificate(certificateBytes);
+  } catch (error) {
+    if (error instanceof DerError) return false;
+    throw error;
+  }
+  return await isIssuedBy(certificate, intermediate);
+}
+
+/** DER of a PEM text that holds one certificate. Throws DerError. */
+export function certificateDer(pem: string): Uint8Array<ArrayBuffer> {
+  return fromPem("CERTIFICATE", pem, MAX_CERTIFICATE_BYTES * 3 / 2);
+}
+
+/** What is wrong, without the frame that {@link rejecting} puts around it. */
+class Rejection extends Error {}
+
+async function rejecting<T>(subject: string, check: () => Promise<T>): Promise<T> {
+  try {
+    return await check();
+  } catch (cause) {
+    if (!(cause instanceof Rejection)) throw cause;
+    throw new Problem(
+      "bundle-rejected",
+      `The agent server's ${subject} was refused: ${cause.message}. Nothing was changed, and it ` +
+        "will be asked for again; if this stays, the agent server (or something between) is at fault.",
+      { cause: cause.cause },
+    );
+  }
+}
+
+type Role = "root" | "intermediate" | "leaf";
+
+function read(pem: string, role: Role): Certificate {
+  return readable(role, () => parseCertificatePem(pem));
+}
+
+function readable<T>(role: Role, parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    if (!(cause instanceof DerError)) throw cause;
+    throw new Rejection(`its ${role} cannot be read (${cause.message})`, { cause });
+  }
+}
+
+async function provenAnchors(
+  anchors: Anchors,
+  now: Date,
+): Promise<{ root: Certificate; intermediate: Certificate }> {
+  const root = read(anchors.root, "root");
+  const intermediate = read(anchors.intermediate, "intermediate");
+  const rootUse = checkAuthority("root", root, now);
+  const intermediateUse = checkAuthority("intermediate", intermediate, now);
+  await checkIssuer("root", root, root, rootUse);
+  await checkIssuer("intermediate", intermediate, root, rootUse);
+  if (intermediate.commonName !== INTERMEDIATE_NAME) {
+    throw new Rejection(`its intermediate is not named '${INTERMEDIATE_NAME}'`);
+  }
+  if (rootUse.basicConstraints?.pathLength === 0) {
+    throw new Rejection("its root allows no intermediate (path length 0)");
+  }
+  if (intermediateUse.basicConstraints?.pathLength !== 0) {
+    throw new Rejection("its intermediate could make further authorities (path length is not 0)");
+  }
+  checkClientOnly("intermediate", intermediateUse);
+  return { root, intermediate };
+}
+
+/** What an authority's certificate needs, whoever issued it. */
+function checkAuthority(role: Role, certificate: Certificate, now: Date): CertificateUse {
+  const use = checkForm(role, certificate, now);
+  const critical = certificate.extensions.get(EXTENSION.basicConstraints)?.critical;
+  if (!use.basicConstraints?.ca || !critical) {
+    throw new Rejection(`its ${role} is not marked as an authority (basicConstraints)`);
+  }
+  if (!use.keyUsage?.has(KEY_USAGE.keyCertSign)) {
+    throw new Rejection(`its ${role} may not sign certificates (keyUsage)`);
+  }
+  return use;
+}
+
+/** Whose the leaf is: our key, our names. Gives the common name. */
+function checkOwner(leaf: Certificate, expected: ExpectedBundle): string {
+  if (!sameBytes(leaf.spki, expected.spki)) throw new Rejection("its leaf is for another key");
+  if (leaf.commonName === undefined || !isLeafName(expected.brand, leaf.commonName)) {
+    throw new Rejection(
+      `its leaf has a common name that is no leaf name of brand '${expected.brand}'`,
+    );
+  }
+  const { uris, alternativeNames } = readable("leaf", () => certificateUse(leaf));
+  if (uris[0] !== leafUri(expected.deviceId, expected.userId)) {
+    throw new Rejection("its leaf names another device or user than this one (subjectAltName)");
+  }
+  if (alternativeNames !== 1) {
+    throw new Rejection("its leaf bears names beside device and user (subjectAltName)");
+  }
+  return leaf.commonName;
+}
+
+async function checkLeafUse(
+  leaf: Certificate,
+  intermediate: Certificate,
+  now: Date,
+): Promise<void> {
+  const use = checkForm("leaf", leaf, now);
+  await checkIssuer("leaf", leaf, intermediate, certificateUse(intermediate));
+  if (use.basicConstraints?.ca || use.basicConstraints?.pathLength !== undefined) {
+    throw new Rejection("its leaf is an authority (basicConstraints)");
+  }
+  if (!use.keyUsage?.has(KEY_USAGE.digitalSignature)) {
+    throw new Rejection("its leaf may not sign (keyUsage lacks digitalSignature)");
+  }
+  if (use.keyUsage.has(KEY_USAGE.keyCertSign) || use.keyUsage.has(KEY_USAGE.cRLSign)) {
+    throw new Rejection("its leaf may sign certificates or revocation lists (keyUsage)");
+  }
+  checkClientOnly("leaf", use);
+}
+
+/** What the server said of the leaf beside sending it. */
+function checkPromise(leaf: Certificate, offered: OfferedBundle): void {
+  if (leaf.serial !== offered.serial) {
+    throw new Rejection(`its leaf has serial ${leaf.serial}, not ${offered.serial} as announced`);
+  }
+  // A certificate has whole seconds, the announcement may have more.
+  const announced = Math.floor(Date.parse(offered.notAfter) / 1000) * 1000;
+  if (leaf.notAfter.getTime() !== announced) {
+    throw new Rejection(
+      `its leaf ends at ${leaf.notAfter.toISOString()}, not at ${offered.notAfter} as announced`,
+    );
+  }
+}
+
+/** Version, dates, serial number and critical extensions: the same for every certificate. */
+function checkForm(role: Role, certificate: Certificate, now: Date): CertificateUse {
+  if (certificate.version !== 3) throw new Rejection(`its ${role} is not of version 3`);
+  const positive = /^[0-7]/.test(certificate.serial) && !/^0+$/.test(certificate.serial);
+  if (!positive || certificate.serial.length > 40) {
+    throw new Rejection(`its ${role} has a serial number that is not positive or over 20 octets`);
+  }
+  if (now < certificate.notBefore) {
+    throw new Rejection(
+      `its ${role} begins at ${certificate.notBefore.toISOString()}, which is after ` +
+        `${now.toISOString()} (server time)`,
+    );
+  }
+  if (now > certificate.notAfter) {
+    throw new Rejection(
+      `its ${role} ended at ${certificate.notAfter.toISOString()}, which is before ` +
+        `${now.toISOString()} (server time)`,
+    );
+  }
+  for (const [oid, { critical }] of certificate.extensions) {
+    if (critical && !UNDERSTOOD.has(oid)) {
+      throw new Rejection(`its ${role} has a critical extension that is unknown here (${oid})`);
+    }
+  }
+  return readable(role, () => certificateUse(certificate));
+}
+
+async function checkIssuer(
+  role: Role,
+  certificate: Certificate,
+  issuer: Certificate,
+  issuerUse: CertificateUse,
+): Promise<void> {
+  const whom = role === "leaf" ? "intermediate" : "root";
+  if (!sameBytes(certificate.issuer, issuer.subject)) {
+    throw new Rejection(`its ${role} names another issuer than the ${whom}`);
+  }
+  const { authorityKeyIdentifier } = certificateUse(certificate);
+  // A self-signed certificate may leave it out (RFC 5280, 4.2.1.1).
+  const needed = role !== "root" || authorityKeyIdentifier !== undefined;
+  if (
+    issuerUse.subjectKeyIdentifier === undefined ||
+    (needed && authorityKeyIdentifier !== issuerUse.subjectKeyIdentifier)
+  ) {
+    throw new Rejection(`its ${role} does not point to the key of the ${whom} (key identifiers)`);
+  }
+  if (!await isIssuedBy(certificate, issuer)) {
+    throw new Rejection(`its ${role} was not signed by the key of the ${whom}`);
+  }
+}
+
+function checkClientOnly(role: Role, use: CertificateUse): void {
+  const usages = use.extendedKeyUsage;
+  if (usages?.length !== 1 || usages[0] !== CLIENT_AUTH) {
+    throw new Rejection(`its ${role} is not for TLS clients alone (extendedKeyUsage)`);
+  }
+}
+
+async function fingerprint(certificate: Certificate): Promise<VerifiedCertificate> {
+  return { der: certificate.der, sha256: await sha256Hex(certificate.der) };
+}
+
+/** Extensions that were judged above, so that they may be critical. */
+const UNDERSTOOD: ReadonlySet<string> = new Set([
+  EXTENSION.basicConstraints,
+  EXTENSION.keyUsage,
+  EXTENSION.extendedKeyUsage,
+  EXTENSION.subjectAltName,
+  EXTENSION.subjectKeyIdentifier,
+  EXTENSION.authorityKeyIdentifier,
+]);
