@@ -79,7 +79,7 @@ async function installAuthority(
   role: "root" | "intermediate",
 ): Promise<void> {
   const der = certificateDer(slice.trustAnchors[role]);
-  const { serial, commonName } = describeCertificate(der);
+  const { serial, commonName } = await describeCertificate(der);
   world.ledger.recordCertificate({ sha256: await sha256Hex(der), role, serial, commonName });
   await world.store.install(role, der);
 }

@@ -1,4 +1,5 @@
 /** Store and ledger -> what is there now, and whose it is. */
+import { DerError } from "../ca/der.ts";
 import { INTERMEDIATE_NAME, isLeafName, parseLeafUri } from "../ca/names.ts";
 import type { StoreContents, StoredCertificate } from "../platform/trust_store.ts";
 import type { Ledger } from "./ledger.ts";
@@ -37,7 +38,7 @@ export async function observe(
       authorities.push({ role: row.role, sha256: certificate.sha256 });
       continue;
     }
-    const description = describe(certificate);
+    const description = await describe(certificate);
     if (!description) continue;
     if (row || await isOurLeaf(certificate, description, slice.deviceId, pinnedIntermediate)) {
       descriptions.set(certificate.sha256, description);
@@ -77,10 +78,13 @@ async function isOurLeaf(
 }
 
 /** Other people's certificates may be anything: one that cannot be read is not ours. */
-function describe(certificate: StoredCertificate): CertificateDescription | undefined {
+async function describe(
+  certificate: StoredCertificate,
+): Promise<CertificateDescription | undefined> {
   try {
-    return describeCertificate(certificate.der);
-  } catch {
-    return undefined;
+    return await describeCertificate(certificate.der);
+  } catch (error) {
+    if (error instanceof DerError) return undefined;
+    throw error;
   }
 }

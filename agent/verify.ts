@@ -29,13 +29,13 @@ export interface Anchors {
   intermediate: string;
 }
 
-/** A bundle as the server sends it, PEM; serial number and end are what it promises of the leaf. */
+/** A bundle as the server sends it, PEM; what it announces of the leaf must be true of it. */
 export interface OfferedBundle extends Anchors {
   leaf: string;
   /** Lower-case hexadecimal. */
-  serial: string;
+  serial?: string;
   /** RFC 3339. */
-  notAfter: string;
+  notAfter?: string;
 }
 
 /** What a bundle has to be. */
@@ -95,7 +95,7 @@ export async function verifyBundle(
     const leaf = read(offered.leaf, "leaf");
     const commonName = checkOwner(leaf, expected);
     await checkLeafUse(leaf, chain.intermediate, expected.now);
-    checkPromise(leaf, offered);
+    checkAnnounced(leaf, offered);
     return {
       leaf: {
         ...await fingerprint(leaf),
@@ -252,16 +252,18 @@ async function checkLeafUse(
   checkClientOnly("leaf", use);
 }
 
-/** What the server said of the leaf beside sending it. */
-function checkPromise(leaf: Certificate, offered: OfferedBundle): void {
-  if (leaf.serial !== offered.serial) {
-    throw new Rejection(`its leaf has serial ${leaf.serial}, not ${offered.serial} as announced`);
+/** What the server announced of the leaf beside sending it. */
+function checkAnnounced(leaf: Certificate, { serial, notAfter }: OfferedBundle): void {
+  if (serial !== undefined && leaf.serial !== serial) {
+    throw new Rejection(`its leaf has serial ${leaf.serial}, not ${serial} as announced`);
   }
   // A certificate has whole seconds, the announcement may have more.
-  const announced = Math.floor(Date.parse(offered.notAfter) / 1000) * 1000;
-  if (leaf.notAfter.getTime() !== announced) {
+  const seconds = (instant: number) => Math.floor(instant / 1000);
+  if (
+    notAfter !== undefined && seconds(leaf.notAfter.getTime()) !== seconds(Date.parse(notAfter))
+  ) {
     throw new Rejection(
-      `its leaf ends at ${leaf.notAfter.toISOString()}, not at ${offered.notAfter} as announced`,
+      `its leaf ends at ${leaf.notAfter.toISOString()}, not at ${notAfter} as announced`,
     );
   }
 }

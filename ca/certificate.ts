@@ -75,8 +75,9 @@ export interface CertificateDescription {
   sha256: string;
   spkiSha256: string;
   serial: string;
-  commonName: string | undefined;
-  issuerCommonName: string | undefined;
+  /** Common names; empty when a name is not a common name alone, as all of ours are. */
+  commonName: string;
+  issuerCommonName: string;
   notBefore: Date;
   notAfter: Date;
   /** SubjectPublicKeyInfo, DER. */
@@ -156,29 +157,20 @@ export function certificateUse(certificate: Certificate): CertificateUse {
 }
 
 /**
- * Describes any certificate that a store may hold. Undefined for bytes that this strict reader
- * cannot read: such a thing is foreign, for ours can be read.
+ * Describes a certificate, ours or not. Throws DerError for what this strict reader cannot read:
+ * a store may hold anything, and such a thing is foreign, for ours can be read.
  */
-export async function describeCertificate(
-  bytes: Uint8Array,
-): Promise<CertificateDescription | undefined> {
-  let certificate: Certificate;
-  let use: CertificateUse;
-  try {
-    certificate = parseCertificate(bytes);
-    use = certificateUse(certificate);
-  } catch (error) {
-    if (error instanceof DerError) return undefined;
-    throw error;
-  }
+export async function describeCertificate(bytes: Uint8Array): Promise<CertificateDescription> {
+  const certificate = parseCertificate(bytes);
+  const use = certificateUse(certificate);
   const { serial, commonName, issuerCommonName, notBefore, notAfter, spki } = certificate;
   const [sha256, spkiSha256] = await Promise.all([sha256Hex(bytes), sha256Hex(spki)]);
   return {
     sha256,
     spkiSha256,
     serial,
-    commonName,
-    issuerCommonName,
+    commonName: commonName ?? "",
+    issuerCommonName: issuerCommonName ?? "",
     notBefore,
     notAfter,
     spki,
