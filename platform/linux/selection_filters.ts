@@ -1,25 +1,49 @@
-/** Selection filters of Chromium browsers on Linux: a file in each managed-policy folder. */
+/**
+ * Selection filters of Chromium browsers on Linux: one file in each managed-policy folder
+ * (DESIGN section 8). What to do is decided in filter_decision.ts; this is the edge. Everything is
+ * under `root` where one is given, and nothing is written below a directory that anybody but root
+ * (or, without root rights, we ourselves) could change.
+ */
+import fs from "node:fs";
+import { dirname, join } from "node:path";
+import { policyFileName } from "../../ca/names.ts";
+import { Problem, toProblem } from "../errors.ts";
+import {
+  checkRootOwnedDir,
+  ensureRootOwnedDir,
+  readRegularFile,
+  removeFileIfOurs,
+  removeLeftovers,
+  UnsafePath,
+  writeFileAtomic,
+} from "../files.ts";
+import { underRoot } from "../paths.ts";
+import {
+  decideFilter,
+  type DesiredFilters,
+  filterFile,
+  type FilterState,
+  type FolderFile,
+  isFilterFile,
+  judgeFilter,
+} from "./filter_decision.ts";
 
-/** Names as in DESIGN section 7. */
-export type FilterState = "ok" | "shadowed" | "missing" | "managed-elsewhere";
+export type { DesiredFilters, FilterState } from "./filter_decision.ts";
 
 /** One policy folder's filter, read back. */
 export interface FilterReport {
   /** `chrome`, `chromium`, `edge` or `brave`. */
   browser: string;
-  /** The policy file, absolute. */
+  /** Our policy file, absolute. */
   location: string;
   state: FilterState;
   /** What a person can do about any other state than `ok`, with the exact lines to add. */
   hint?: string;
-  /** When the file that brings the filter was last written, ms since the epoch, where it is `ok`. */
+  /**
+   * When the file that brings the filter came to be as it is, ms since the epoch, where the state
+   * is `ok`: its change time, which a rename moves, so never before a browser could read it.
+   */
   writtenAt?: number;
-}
-
-/** What the filters shall be; no patterns means none. */
-export interface DesiredFilters {
-  brand: string;
-  patterns: readonly string[];
 }
 
 /** What writing depends on. */
@@ -39,23 +63,208 @@ export interface FilterRemoval {
   /** Directories of the ledger that are gone now; the ledger may forget them. */
   removedDirectories: string[];
   /** Files with our name that are not ours or could not be removed, and why. */
-  left: { location: string; hint: string }[];
+  left: { browser: string; location: string; hint: string }[];
 }
 
-/** Brings every installed browser's filter to the desired state; one failure stops no other. */
-export function writeFilters(_desired: DesiredFilters, _world: FilterWorld): FilterReport[] {
-  throw new Error("signature only");
+/**
+ * Brings every installed browser's filter to the desired state and reads it back; one folder's
+ * failure stops no other and is reported as `missing` with its hint. A file that is right already
+ * is not touched. No patterns: {@link removeFilters}, of which only what was left is reported.
+ */
+export function writeFilters(desired: DesiredFilters, world: FilterWorld): FilterReport[] {
+  if (desired.patterns.length === 0) {
+    const { left } = removeFilters(desired.brand, world);
+    return left.map((item) => ({ ...item, state: "managed-elsewhere" }));
+  }
+  return wantedFolders(desired.brand, world.root).map((folder) =>
+    reported(folder, () => {
+      reconcileFolder(folder, desired, world);
+      return inspectFolder(folder, desired);
+    })
+  );
+}
+
+/** What is in place now, changing nothing: the same reports as {@link writeFilters} gives. */
+export function inspectFilters(
+  desired: DesiredFilters,
+  world: Pick<FilterWorld, "root">,
+): FilterReport[] {
+  if (desired.patterns.length === 0) return [];
+  return wantedFolders(desired.brand, world.root).map((folder) =>
+    reported(folder, () => inspectFolder(folder, desired))
+  );
 }
 
 /** Removes our filters of this brand from every policy folder, and directories that we made. */
-export function removeFilters(_brand: string, _world: FilterWorld): FilterRemoval {
-  throw new Error("signature only");
+export function removeFilters(brand: string, world: FilterWorld): FilterRemoval {
+  const removal: FilterRemoval = { removed: [], removedDirectories: [], left: [] };
+  const folders = policyFolders(brand, world.root);
+  for (const { browser, managed, location, root } of folders) {
+    const leave = (hint: string) => removal.left.push({ browser, location, hint });
+    try {
+      if (!checkRootOwnedDir(managed, root)) continue;
+      removeLeftovers(dirname(managed));
+      const outcome = removeFileIfOurs(location, isFilterFile, MAX_POLICY_BYTES);
+      if (outcome === "removed") removal.removed.push(location);
+      if (outcome === "foreign") leave(`${location} is not ours, so it was left alone`);
+    } catch (error) {
+      leave(toProblem(error).message);
+    }
+  }
+  // The longest first: a directory comes after what is in it.
+  for (const path of world.createdDirectories.toSorted((a, b) => b.length - a.length)) {
+    try {
+      if (removeEmptyDirectory(path, world.root)) removal.removedDirectories.push(path);
+    } catch (error) {
+      const browser = folders.find(({ managed }) => managed.startsWith(path))?.browser ?? "chrome";
+      removal.left.push({ browser, location: path, hint: toProblem(error).message });
+    }
+  }
+  return removal;
 }
 
-/** What {@link writeFilters} would report, changing nothing. */
-export function inspectFilters(
-  _desired: DesiredFilters,
-  _world: Pick<FilterWorld, "root">,
-): FilterReport[] {
-  throw new Error("signature only");
+/** Where browsers look, and what shows that one is installed besides its folder in `/etc`. */
+const BROWSERS = [
+  { browser: "chrome", parent: "/etc/opt/chrome", programs: [] },
+  {
+    browser: "chromium",
+    parent: "/etc/chromium",
+    programs: ["/usr/lib/chromium", "/usr/lib64/chromium-browser"],
+  },
+  { browser: "chromium", parent: "/etc/chromium-browser", programs: ["/snap/chromium"] },
+  {
+    browser: "edge",
+    parent: "/etc/opt/edge",
+    programs: ["/opt/microsoft/msedge", "/opt/microsoft/msedge-beta", "/opt/microsoft/msedge-dev"],
+  },
+  { browser: "brave", parent: "/etc/brave", programs: ["/opt/brave.com", "/snap/brave"] },
+] as const;
+
+/** A larger policy, or more of them, than any administrator writes. */
+const MAX_POLICY_BYTES = 4 * 1024 * 1024;
+const MAX_POLICY_FILES = 1000;
+
+interface PolicyFolder {
+  browser: string;
+  /** Paths under the root, whether there or not: the browser's own folder, and its programs. */
+  parent: string;
+  programs: string[];
+  /** The folder that the browser watches. */
+  managed: string;
+  /** Our file in it. */
+  location: string;
+  root: string | undefined;
+}
+
+function policyFolders(brand: string, root: string | undefined): PolicyFolder[] {
+  return BROWSERS.map(({ browser, parent, programs }) => {
+    const managed = underRoot(`${parent}/policies/managed`, root);
+    return {
+      browser,
+      parent: underRoot(parent, root),
+      programs: programs.map((path) => underRoot(path, root)),
+      managed,
+      location: join(managed, policyFileName(brand)),
+      root,
+    };
+  });
+}
+
+/** Chrome's always, for it may be installed at any moment; another's when the browser is there. */
+function wantedFolders(brand: string, root: string | undefined): PolicyFolder[] {
+  const folders = policyFolders(brand, root);
+  const realParents = folders.map(({ parent }) => parent).filter((path) => !isLink(path));
+  return folders.filter(({ browser, parent, programs }) => {
+    if (browser === "chrome") return true;
+    // Some distributions link Chromium's two folders together: the real one is enough.
+    const target = isLink(parent) ? resolveLink(parent) : undefined;
+    if (target !== undefined && realParents.some((real) => resolveLink(real) === target)) {
+      return false;
+    }
+    return [parent, ...programs].some((path) => look(path) !== undefined);
+  });
+}
+
+/** A failure of one folder is that folder's report. */
+function reported(folder: PolicyFolder, work: () => FilterReport): FilterReport {
+  try {
+    return work();
+  } catch (error) {
+    const { browser, location } = folder;
+    return { browser, location, state: "missing", hint: toProblem(error).message };
+  }
+}
+
+function reconcileFolder(folder: PolicyFolder, desired: DesiredFilters, world: FilterWorld): void {
+  const { managed, location, root } = folder;
+  const { action } = decideFilter(managed, readFolder(folder), desired);
+  if (action === "remove") removeFileIfOurs(location, isFilterFile, MAX_POLICY_BYTES);
+  if (action !== "write") return;
+  ensureRootOwnedDir(managed, { mode: 0o755, root, recordCreated: world.recordCreated });
+  // Browsers watch `managed`: what is half written, or left by a crash, must not be in it.
+  const tempDir = dirname(managed);
+  removeLeftovers(tempDir);
+  writeFileAtomic(location, filterFile(desired), { mode: 0o644, tempDir });
+}
+
+function inspectFolder(folder: PolicyFolder, desired: DesiredFilters): FilterReport {
+  const { browser, managed, location } = folder;
+  const { state, hint, by } = judgeFilter(managed, readFolder(folder), desired);
+  const writtenAt = by === undefined ? undefined : fs.statSync(join(managed, by)).ctimeMs;
+  return { browser, location, state, hint, writtenAt };
+}
+
+function readFolder({ managed, root }: PolicyFolder): FolderFile[] {
+  if (!checkRootOwnedDir(managed, root)) return [];
+  const names = fs.readdirSync(managed);
+  if (names.length > MAX_POLICY_FILES) {
+    throw new Problem("internal", `${managed} has over ${MAX_POLICY_FILES} files; tidy it`);
+  }
+  return names.map((name) => readPolicyFile(managed, name, root));
+}
+
+/** As the browser would: through links, but only to where nobody but root could plant a thing. */
+function readPolicyFile(managed: string, name: string, root: string | undefined): FolderFile {
+  const path = join(managed, name);
+  const link = isLink(path);
+  const target = link ? resolveLink(path) : path;
+  const info = target === undefined ? undefined : look(target);
+  if (target === undefined || !info?.isFile()) {
+    return { name, content: "not-a-file", readable: false, link };
+  }
+  const readable = (info.mode & 0o444) === 0o444;
+  try {
+    if (link) checkRootOwnedDir(dirname(target), root);
+    const content = readRegularFile(target, MAX_POLICY_BYTES) ?? "not-a-file";
+    return { name, content, readable, link };
+  } catch (error) {
+    if (!(error instanceof UnsafePath)) throw error;
+    return { name, content: "unknown", readable, link };
+  }
+}
+
+/** Whether the directory is gone now: we made it, and leave it as soon as others use it. */
+function removeEmptyDirectory(path: string, root: string | undefined): boolean {
+  if (checkRootOwnedDir(path, root)) {
+    if (fs.readdirSync(path).length > 0) return false;
+    fs.rmdirSync(path);
+  }
+  return look(path) === undefined;
+}
+
+function look(path: string): fs.Stats | undefined {
+  return fs.lstatSync(path, { throwIfNoEntry: false });
+}
+
+function isLink(path: string): boolean {
+  return look(path)?.isSymbolicLink() ?? false;
+}
+
+/** Where a link leads to in the end; undefined when it leads nowhere. */
+function resolveLink(path: string): string | undefined {
+  try {
+    return fs.realpathSync(path);
+  } catch {
+    return undefined; // dangling, or in a circle: nothing that a browser could read
+  }
 }
