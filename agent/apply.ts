@@ -2,7 +2,7 @@
 import type { RunningBrowser } from "../platform/linux/running_browsers.ts";
 import type { StoreContents } from "../platform/trust_store.ts";
 import type { RemovedItem } from "./contract.ts";
-import { type LeafRequestWorld, requestLeaf } from "./leaf_request.ts";
+import { type LeafRequestWorld, type RequestedLeaf, requestLeaf } from "./leaf_request.ts";
 import type { UserSlice } from "./local_contract.ts";
 import type { Observation } from "./observe.ts";
 import type { Action } from "./reconcile.ts";
@@ -34,13 +34,17 @@ export async function apply(
   actions: readonly Action[],
 ): Promise<RemovedItem[]> {
   const removed: RemovedItem[] = [];
+  let requested: RequestedLeaf | undefined;
   for (const action of actions) {
     switch (action.do) {
+      case "request-leaf":
+        requested = await requestLeaf(world, slice, action.key);
+        break;
       case "install-authority":
         await installAuthority(world, slice, action.role);
         break;
-      case "request-leaf":
-        await installLeaf(world, slice, seen, action.key);
+      case "install-leaf":
+        if (requested) await installLeaf(world, slice, seen, requested);
         break;
       case "remove-leaf":
         await world.store.removeCertificate(action.sha256);
@@ -88,9 +92,8 @@ async function installLeaf(
   world: ApplyWorld,
   slice: UserSlice,
   seen: Observation,
-  key: string | undefined,
+  { bundle: { leaf }, renewal }: RequestedLeaf,
 ): Promise<void> {
-  const { bundle: { leaf }, renewal } = await requestLeaf(world, slice, key);
   world.ledger.recordCertificate({
     sha256: leaf.sha256,
     role: "leaf",

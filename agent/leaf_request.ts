@@ -16,6 +16,12 @@ export interface LeafRequestWorld {
   now: () => number;
 }
 
+/** A leaf that was obtained and proved, and is not installed yet. */
+export interface RequestedLeaf {
+  bundle: VerifiedBundle;
+  renewal: LocalBundle["renewal"];
+}
+
 /**
  * Obtains a leaf: with the store's key `key` when a request for it may have been answered before,
  * else with a new one, whose hash is in the ledger before it is in the store. Nothing but that key
@@ -27,7 +33,7 @@ export async function requestLeaf(
   world: LeafRequestWorld,
   slice: UserSlice,
   key: string | undefined,
-): Promise<{ bundle: VerifiedBundle; renewal: LocalBundle["renewal"] }> {
+): Promise<RequestedLeaf> {
   const known = key === undefined ? undefined : world.ledger.key(key);
   const algorithm = known?.algorithm ?? slice.keyAlgorithm;
   const spki = known?.spki ?? await createRecordedKey(world, algorithm);

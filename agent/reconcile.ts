@@ -51,9 +51,11 @@ export interface ServerTime {
 
 /** One step. Steps are done in order; when one fails, those behind it are not done. */
 export type Action =
-  | { do: "install-authority"; role: "root" | "intermediate" }
-  /** Ask for a leaf, with a key that is there already or with a new one, and install it. */
+  /** Ask for a leaf, with a key that is there already or with a new one, and prove the answer. */
   | { do: "request-leaf"; key?: string }
+  | { do: "install-authority"; role: "root" | "intermediate" }
+  /** Install what was asked for. */
+  | { do: "install-leaf" }
   | { do: "remove-leaf"; sha256: string }
   | { do: "remove-key"; spkiSha256: string }
   | { do: "remove-authority"; role: "root" | "intermediate"; sha256: string };
@@ -80,8 +82,9 @@ export function reconcile(
   const keptKeys = new Set(kept.map((leaf) => leaf.spkiSha256));
   const anchors = new Set(desired.anchors ? Object.values(desired.anchors) : []);
   return [
-    ...missingAuthorities(desired, actual),
     ...(request ? [{ do: "request-leaf" as const, ...(pending ? { key: pending } : {}) }] : []),
+    ...missingAuthorities(desired, actual),
+    ...(request ? [{ do: "install-leaf" as const }] : []),
     ...actual.leaves.filter((leaf) => !keptLeaves.has(leaf.sha256))
       .map(({ sha256 }) => ({ do: "remove-leaf" as const, sha256 })),
     ...actual.keys.filter((key) => !keptKeys.has(key) && key !== pending)

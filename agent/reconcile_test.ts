@@ -46,11 +46,18 @@ const overlap = (serial: string) => ({ serial, status: "overlap" as const });
 
 const worlds: [string, DesiredStore, ActualStore, typeof known, Action[]][] = [
   ["does nothing when nothing is wanted and nothing is there", off, empty, known, []],
-  ["installs the anchors and asks for a first leaf", on(), empty, known, [
-    { do: "install-authority", role: "root" },
-    { do: "install-authority", role: "intermediate" },
-    { do: "request-leaf" },
-  ]],
+  [
+    "asks for a first leaf before it touches anything, then installs the anchors and the leaf",
+    on(),
+    empty,
+    known,
+    [
+      { do: "request-leaf" },
+      { do: "install-authority", role: "root" },
+      { do: "install-authority", role: "intermediate" },
+      { do: "install-leaf" },
+    ],
+  ],
   [
     "does nothing when the current leaf is there with its key",
     on(current("a")),
@@ -79,6 +86,7 @@ const worlds: [string, DesiredStore, ActualStore, typeof known, Action[]][] = [
     known,
     [
       { do: "request-leaf" },
+      { do: "install-leaf" },
       { do: "remove-leaf", sha256: "sha-a" },
       { do: "remove-key", spkiSha256: "key-a" },
     ],
@@ -95,28 +103,31 @@ const worlds: [string, DesiredStore, ActualStore, typeof known, Action[]][] = [
     on(),
     store([], { keys: ["key-x"] }),
     known,
-    [{ do: "request-leaf", key: "key-x" }],
+    [{ do: "request-leaf", key: "key-x" }, { do: "install-leaf" }],
   ],
   [
     "uses one such key and removes the others",
     on(),
     store([], { keys: ["key-x", "key-y"] }),
     known,
-    [{ do: "request-leaf", key: "key-x" }, { do: "remove-key", spkiSha256: "key-y" }],
+    [{ do: "request-leaf", key: "key-x" }, { do: "install-leaf" }, {
+      do: "remove-key",
+      spkiSha256: "key-y",
+    }],
   ],
   [
     "asks with the old key when only the certificate was deleted by hand",
     on(current("a")),
     store([], { keys: ["key-a"] }),
     known,
-    [{ do: "request-leaf", key: "key-a" }],
+    [{ do: "request-leaf", key: "key-a" }, { do: "install-leaf" }],
   ],
   [
     "asks with a new key when the key was deleted by hand",
     on(current("a")),
     store([leaf("a", { hasKey: false })], { keys: [] }),
     known,
-    [{ do: "request-leaf" }, { do: "remove-leaf", sha256: "sha-a" }],
+    [{ do: "request-leaf" }, { do: "install-leaf" }, { do: "remove-leaf", sha256: "sha-a" }],
   ],
   [
     "removes a leftover key when the current leaf is there",
@@ -142,6 +153,7 @@ const worlds: [string, DesiredStore, ActualStore, typeof known, Action[]][] = [
     known,
     [
       { do: "request-leaf" },
+      { do: "install-leaf" },
       { do: "remove-leaf", sha256: "sha-a" },
       { do: "remove-key", spkiSha256: "key-a" },
     ],
@@ -213,6 +225,7 @@ function done(
 ): [DesiredStore, ActualStore] {
   let next: ActualStore = { ...actual, present: new Set(actual.present) };
   let goal = desired;
+  let requested = "";
   for (const action of actions) {
     switch (action.do) {
       case "install-authority": {
@@ -224,16 +237,14 @@ function done(
         };
         break;
       }
-      case "request-leaf": {
-        const key = action.key ?? "key-new";
-        next = {
-          ...next,
-          leaves: [...next.leaves, leaf("new", { spkiSha256: key })],
-          keys: [...new Set([...next.keys, key])],
-        };
+      case "request-leaf":
+        requested = action.key ?? "key-new";
+        next = { ...next, keys: [...new Set([...next.keys, requested])] };
         goal = on(current("new"), ...desired.leaves.filter((leaf) => leaf.status === "overlap"));
         break;
-      }
+      case "install-leaf":
+        next = { ...next, leaves: [...next.leaves, leaf("new", { spkiSha256: requested })] };
+        break;
       case "remove-leaf":
         next = { ...next, leaves: next.leaves.filter((leaf) => leaf.sha256 !== action.sha256) };
         break;

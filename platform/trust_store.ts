@@ -51,9 +51,10 @@ export interface TrustStore {
    * Makes a key pair inside the store that no call of this interface can export.
    *
    * `record` is called with the public key (DER SubjectPublicKeyInfo) and its SHA-256 (lower-case
-   * hexadecimal, the key's name everywhere here) after the pair exists in memory and before anything is stored, so that the ledger knows of every key that could ever be
-   * found in the store; when it throws, nothing is stored. After a crash the store holds the whole
-   * key or nothing of it. Each call makes another key.
+   * hexadecimal, the key's name everywhere here) after the pair exists in memory and before
+   * anything is stored, so that the ledger knows of every key that could ever be found in the
+   * store; when it throws, nothing is stored. After a crash the store holds the whole key or
+   * nothing of it. Each call makes another key.
    *
    * @returns the public key, DER SubjectPublicKeyInfo.
    */

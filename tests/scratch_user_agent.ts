@@ -1,0 +1,176 @@
+/** A user-agent whose world is scratch: a real CA and ledger, a store in memory, a still clock. */
+import { X509Certificate } from "node:crypto";
+import type { LocalBundle, UserAgentReport, UserSlice } from "../agent/local_contract.ts";
+import type { UserWorld } from "../agent/user_agent.ts";
+import { type Authority, openAuthority } from "../ca/authority.ts";
+import { checkCsr } from "../ca/csr.ts";
+import { type IssuedLeaf, issueLeaf } from "../ca/issue.ts";
+import type { Problem } from "../platform/errors.ts";
+import type { RunningBrowser } from "../platform/linux/running_browsers.ts";
+import { emptyMemoryStore, openMemoryStore } from "../platform/memory_store.ts";
+
+/** Milliseconds. */
+export const HOUR = 3_600_000;
+
+const NOW = Date.parse("2026-06-01T12:00:00Z");
+const DEVICE = "11111111-1111-4111-8111-111111111111";
+const USER = "22222222-2222-4222-8222-222222222222";
+const crlUrl = "https://agents.test/v1/crl";
+
+/** Everything a test may turn, and what came of it. */
+export class ScratchUserAgent {
+  slice: UserSlice;
+  readonly store = emptyMemoryStore();
+  readonly reports: UserAgentReport[] = [];
+  readonly issued: IssuedLeaf[] = [];
+  readonly slept: number[] = [];
+  requests = 0;
+  browsers: RunningBrowser[] = [];
+  /** Thrown when the store is opened. */
+  fail: Problem | undefined;
+  /** Replaces the server's answer. */
+  answer: (() => never) | undefined;
+  /** Changes the leaf's PEM; gets the leaf of another key too. */
+  tamper: ((pem: string, other: string) => string) | undefined;
+  signer: Authority;
+  userId = USER;
+  /** Milliseconds that the issuer's clock is ahead. */
+  skew = 0;
+
+  constructor(
+    readonly home: string,
+    readonly authority: Authority,
+    readonly stranger: Authority,
+  ) {
+    this.signer = authority;
+    this.world.stateDir = `${home}/.local/state/device-trust`;
+    this.slice = {
+      deviceId: DEVICE,
+      userId: USER,
+      publicUrl: "https://agents.test",
+      brand: "JumpCloud",
+      wanted: true,
+      final: false,
+      keyAlgorithm: "P-256",
+      overlapSeconds: 604800,
+      trustAnchors: { root: authority.root.pem, intermediate: authority.intermediate.pem },
+      leaves: [],
+      clock: { offset: 0, known: true },
+    };
+  }
+
+  readonly world: UserWorld = {
+    client: {
+      slice: () => Promise.resolve({ etag: '"1"', slice: this.slice }),
+      certificate: ({ csr }) => this.#certificate(csr),
+      report: (report) => {
+        this.reports.push(report);
+        return Promise.resolve();
+      },
+      close: () => {},
+    },
+    stateDir: "",
+    checkHome: () => Promise.resolve(),
+    openStore: () => {
+      if (this.fail) throw this.fail;
+      return openMemoryStore(this.store);
+    },
+    removeCreated: () => Promise.resolve([]),
+    runningBrowsers: () => Promise.resolve(this.browsers),
+    now: () => NOW,
+    random: () => 0.5,
+    sleep: (milliseconds) => {
+      this.slept.push(milliseconds);
+      return Promise.resolve();
+    },
+  };
+
+  lastReport(): UserAgentReport {
+    const report = this.reports.at(-1);
+    if (!report) throw new Error("Nothing was reported.");
+    return report;
+  }
+
+  /** The server lists what it issued last, as it would in the next desired state. */
+  listIssued(): void {
+    const serial = this.issued.at(-1)?.serial;
+    if (serial) this.slice = { ...this.slice, leaves: [{ serial, status: "current" }] };
+  }
+
+  /** The server is itself again. */
+  behave(): void {
+    this.tamper = undefined;
+    this.signer = this.authority;
+    this.userId = USER;
+    this.skew = 0;
+  }
+
+  /** A leaf of our issuer for another device. */
+  async issueFor(deviceId: string): Promise<IssuedLeaf> {
+    const { publicKey } = await crypto.subtle.generateKey(
+      { name: "ECDSA", namedCurve: "P-256" },
+      true,
+      ["sign", "verify"],
+    );
+    const spki = new Uint8Array(await crypto.subtle.exportKey("spki", publicKey));
+    return await this.#issue(spki, deviceId);
+  }
+
+  async #certificate(csr: string): Promise<LocalBundle> {
+    this.requests++;
+    this.answer?.();
+    const { spki } = await checkCsr(csr);
+    const again = this.issued.find((leaf) => sameKey(leaf, spki));
+    const leaf = again ?? await this.#issue(spki, DEVICE);
+    const tampered = this.tamper?.(leaf.pem, (await this.issueFor(DEVICE)).pem);
+    const misbehaves = tampered !== undefined || this.signer !== this.authority ||
+      this.userId !== USER || this.skew !== 0;
+    if (!again && !misbehaves) this.issued.push(leaf);
+    return {
+      leaf: tampered ?? leaf.pem,
+      intermediate: this.signer.intermediate.pem,
+      root: this.signer.root.pem,
+      renewal: instants(NOW + 14 * 24 * HOUR, NOW + 16 * 24 * HOUR),
+    };
+  }
+
+  async #issue(spki: Uint8Array, deviceId: string): Promise<IssuedLeaf> {
+    const random = crypto.getRandomValues(new Uint8Array(4));
+    return await issueLeaf(this.signer, {
+      spki,
+      deviceId,
+      userId: this.userId,
+      nameSuffix: random.toHex(),
+      crlUrl,
+      now: new Date(NOW + this.skew),
+      ttlSeconds: 30 * 24 * 3600,
+    });
+  }
+}
+
+function sameKey(leaf: IssuedLeaf, spki: Uint8Array): boolean {
+  const key = new X509Certificate(leaf.der).publicKey.export({ type: "spki", format: "der" });
+  return Buffer.compare(key, spki) === 0;
+}
+
+function instants(start: number, end: number) {
+  const instant = (time: number) => new Date(time).toISOString();
+  return { start: instant(start), end: instant(end) };
+}
+
+/** Runs a test in a scratch world and removes it. */
+export async function withUserAgent(
+  test: (scratch: ScratchUserAgent) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    const home = `${folder}/home`;
+    await Deno.mkdir(home);
+    const options = { brand: "JumpCloud", now: new Date(NOW - 24 * HOUR) };
+    const authority = await openAuthority(`${folder}/ca`, options);
+    const stranger = await openAuthority(`${folder}/stranger`, options);
+    await test(new ScratchUserAgent(home, authority, stranger));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
