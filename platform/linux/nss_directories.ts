@@ -18,6 +18,8 @@ export interface NssDirectory {
   folders: string[];
   /** Whose it is, for people. */
   usedBy: string;
+  /** Whether browsers open it now. One that they do not is there to be cleaned, never added to. */
+  inUse: boolean;
 }
 
 /** Snap packages of browsers that read NSS; each has a home of its own. */
@@ -36,10 +38,11 @@ const FLATPAKS = [
 ];
 
 /**
- * Every database to cover, the user's own first. Chromium from 146 on opens
- * `${XDG_DATA_HOME:-~/.local/share}/pki/nssdb` unless the directory `~/.pki/nssdb` exists; older
- * ones know `~/.pki/nssdb` alone, so that is what is made where there is neither. Browsers in
- * snaps and flatpaks do the same in homes of their own, which count once they exist.
+ * Every database to look into, the one that the user's own browsers open first. Chromium from 146
+ * on opens `${XDG_DATA_HOME:-~/.local/share}/pki/nssdb` unless the directory `~/.pki/nssdb`
+ * exists; older ones know `~/.pki/nssdb` alone, so that is what is made where there is neither.
+ * Browsers in snaps and flatpaks do the same in homes of their own, which count once they exist.
+ * Where both are there, the other may hold what was put in while it was the only one.
  */
 export function nssDirectories(
   home: string,
@@ -47,46 +50,51 @@ export function nssDirectories(
   probe: FolderProbe,
 ): [NssDirectory, ...NssDirectory[]] {
   const dataHome = xdgDataHome?.startsWith("/") ? xdgDataHome : `${home}/.local/share`;
-  const found: [NssDirectory, ...NssDirectory[]] = [
-    choose(home, dataHome, "the user's browsers", probe),
-  ];
+  const [own, ...others] = choose({ home, dataHome, usedBy: "the user's browsers" }, probe);
   for (const name of SNAPS) {
     const snap = `${home}/snap/${name}/current`;
     if (!probe.isDirectory(snap)) continue;
-    found.push(choose(snap, `${snap}/.local/share`, `the snap ${name}`, probe));
+    const dataHome = `${snap}/.local/share`;
+    others.push(...choose({ home: snap, dataHome, usedBy: `the snap ${name}` }, probe));
   }
-  for (const id of probe.entries(`${home}/.var/app`).sort()) {
+  for (const id of probe.entries(`${home}/.var/app`).toSorted()) {
     const flatpak = `${home}/.var/app/${id}`;
-    const usedBy = `the flatpak ${id}`;
-    const directory = chooseFlatpak(flatpak, usedBy, probe);
-    const isBrowser = FLATPAKS.includes(id) && probe.isDirectory(`${flatpak}/data`);
-    if (isBrowser || probe.isDirectory(directory.path)) found.push(directory);
+    const dataHome = `${flatpak}/data`;
+    const isBrowser = FLATPAKS.includes(id) && probe.isDirectory(dataHome);
+    // Without ~/.pki of its own a flatpak does not persist it, and forgets what is made there.
+    const prefersXdg = !probe.isDirectory(`${flatpak}/.pki`);
+    const place = { home: flatpak, dataHome, usedBy: `the flatpak ${id}`, prefersXdg };
+    others.push(
+      ...choose(place, probe).filter(({ path }) => isBrowser || probe.isDirectory(path)),
+    );
   }
-  return found;
+  return [own, ...others];
+}
+
+/** Where a browser finds its home. */
+interface BrowserHome {
+  home: string;
+  dataHome: string;
+  usedBy: string;
+  /** Where to make a database when there is none. */
+  prefersXdg?: boolean;
 }
 
 function choose(
-  home: string,
-  dataHome: string,
-  usedBy: string,
+  { home, dataHome, usedBy, prefersXdg = false }: BrowserHome,
   probe: FolderProbe,
-): NssDirectory {
-  const classic = nssDirectory(home, ".pki", usedBy);
-  if (probe.isDirectory(classic.path)) return classic;
-  const xdg = nssDirectory(dataHome, "pki", usedBy);
-  return probe.isDirectory(xdg.path) ? xdg : classic;
+): [NssDirectory, ...NssDirectory[]] {
+  const classic = { ...nssDirectory(home, ".pki"), usedBy };
+  const xdg = { ...nssDirectory(dataHome, "pki"), usedBy };
+  const hasXdg = probe.isDirectory(xdg.path);
+  if (!probe.isDirectory(classic.path)) {
+    return [{ ...(hasXdg || prefersXdg ? xdg : classic), inUse: true }];
+  }
+  const used = { ...classic, inUse: true };
+  return hasXdg ? [used, { ...xdg, inUse: false }] : [used];
 }
 
-/** A flatpak keeps `~/.pki` only when it persists it, which shows as that folder being there. */
-function chooseFlatpak(home: string, usedBy: string, probe: FolderProbe): NssDirectory {
-  const classic = nssDirectory(home, ".pki", usedBy);
-  if (probe.isDirectory(classic.path)) return classic;
-  const xdg = nssDirectory(`${home}/data`, "pki", usedBy);
-  if (probe.isDirectory(xdg.path)) return xdg;
-  return probe.isDirectory(`${home}/.pki`) ? classic : xdg;
-}
-
-function nssDirectory(base: string, pki: string, usedBy: string): NssDirectory {
+function nssDirectory(base: string, pki: string): Pick<NssDirectory, "path" | "folders"> {
   const outer = `${base.replace(/\/+$/, "")}/${pki}`;
-  return { path: `${outer}/nssdb`, folders: [outer, `${outer}/nssdb`], usedBy };
+  return { path: `${outer}/nssdb`, folders: [outer, `${outer}/nssdb`] };
 }

@@ -130,36 +130,34 @@ class Nssdb implements NssdbStore {
   async install(role: CertificateRole, der: Uint8Array): Promise<void> {
     this.#prepare();
     const { spkiSha256, commonName } = this.#parse(der);
-    const databases = this.#databases();
+    const targets = this.#databases((directory) => directory.inUse);
     if (role === "leaf") {
-      const source = databases.find((database) => database.keys().includes(spkiSha256));
+      const source = this.#databases().find((database) => database.keys().includes(spkiSha256));
       if (!source) {
         throw new Problem(
           "internal",
           `The leaf ${commonName} is not installed: its key is not in ${this.location}.`,
         );
       }
-      for (const database of databases) database.copyKeyFrom(source, spkiSha256);
+      for (const database of targets) database.copyKeyFrom(source, spkiSha256);
     }
-    for (const database of databases) database.addCertificate(der, commonName);
+    for (const database of targets) database.addCertificate(der, commonName);
   }
 
   async list(): Promise<StoreContents> {
-    const all = this.#databases().map((database) => ({
-      certificates: new Map(database.certificates().map((found) => [found.sha256, found])),
-      keys: new Set(database.keys()),
-    }));
-    const wanted = this.#options.create === false ? all.length : this.#covered().length;
+    const all = this.#databases().map(read);
+    const used = this.#databases((directory) => directory.inUse).map(read);
     const union = new Map(all.flatMap(({ certificates }) => [...certificates]));
-    const keys = new Set(all.flatMap((database) => [...database.keys]));
-    const certificates: StoredCertificate[] = [...union.values()]
-      .map(({ der, sha256, spkiSha256 }) => {
-        const holders = all.filter((database) => database.certificates.has(sha256));
-        const keyHolders = holders.filter((database) => database.keys.has(spkiSha256));
-        const hasKey = keys.has(spkiSha256);
-        const complete = (hasKey ? keyHolders : holders).length === wanted;
-        return { der, sha256, hasKey, complete };
-      });
+    const keys = new Set(all.flatMap((contents) => [...contents.keys]));
+    const wanted = this.#covered().filter(({ inUse }) => inUse).length;
+    const certificates: StoredCertificate[] = [...union.values()].map((found) => {
+      const { der, sha256, spkiSha256 } = found;
+      const hasKey = keys.has(spkiSha256);
+      const holders = used.filter((contents) =>
+        contents.certificates.has(sha256) && (!hasKey || contents.keys.has(spkiSha256))
+      );
+      return { der, sha256, hasKey, complete: holders.length === wanted };
+    });
     return { certificates, keys: [...keys] };
   }
 
@@ -191,24 +189,19 @@ class Nssdb implements NssdbStore {
   }
 
   /** The open databases, the user's own first when it exists. */
-  #databases(): NssDatabase[] {
+  #databases(filter: (directory: NssDirectory) => boolean = () => true): NssDatabase[] {
     if (this.#closed) throw new Problem("internal", `The store ${this.location} is closed.`);
-    return this.#directories.flatMap((directory) => this.#open.get(directory) ?? []);
+    return this.#directories.filter(filter)
+      .flatMap((directory) => this.#open.get(directory) ?? []);
   }
 
   /** Makes and opens what is missing; returns the user's own database. */
   #prepare(): NssDatabase {
-    const [primary] = this.#directories;
-    if (this.#options.create === false && !this.#open.has(primary)) {
-      throw new Problem(
-        "internal",
-        `${this.location} is not made: the store was opened to remove.`,
-      );
-    }
-    if (this.#options.create !== false) this.#openAll(() => true);
-    const database = this.#databases()[0];
-    if (!database) throw new Problem("internal", `${this.location} is not open.`);
-    return database;
+    if (this.#closed) throw new Problem("internal", `The store ${this.location} is closed.`);
+    if (this.#options.create !== false) this.#openAll(({ inUse }) => inUse);
+    const database = this.#open.get(this.#directories[0]);
+    if (database) return database;
+    throw new Problem("internal", `${this.location} is not made: the store was opened to remove.`);
   }
 
   #covered(): NssDirectory[] {
@@ -285,6 +278,14 @@ class Nssdb implements NssdbStore {
       });
     }
   }
+}
+
+/** What a database holds, by SHA-256. */
+function read(database: NssDatabase) {
+  return {
+    certificates: new Map(database.certificates().map((found) => [found.sha256, found])),
+    keys: new Set(database.keys()),
+  };
 }
 
 /** Blocks this thread, as every call into NSS does. */
