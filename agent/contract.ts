@@ -59,7 +59,7 @@ export const Username = z.string().min(1).max(256).regex(
 );
 
 const PATTERN =
-  /^https:\/\/(\[\*\.\])?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9-]{1,63})*)(?::(\d{1,5}))?$/i;
+  /^https:\/\/(?<wildcard>\[\*\.\])?(?<host>[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*)(?::(?<port>\d{1,5}))?$/i;
 
 /**
  * Why `pattern` is not a selection pattern, or undefined when it is one: `https://HOST[:PORT]` or
@@ -69,14 +69,13 @@ export function patternProblem(pattern: string): string | undefined {
   if (new TextEncoder().encode(pattern).length > LIMITS.patternBytes) {
     return `is longer than ${LIMITS.patternBytes} bytes`;
   }
-  const match = PATTERN.exec(pattern);
-  if (!match?.[2]) return "must be https://HOST[:PORT] or https://[*.]DOMAIN[:PORT]";
-  const [, wildcard, host, port] = match;
+  const { wildcard, host, port } = PATTERN.exec(pattern)?.groups ?? {};
+  if (!host) return "must be https://HOST[:PORT] or https://[*.]DOMAIN[:PORT]";
   if (port !== undefined && (Number(port) < 1 || Number(port) > 65535)) {
     return "has a port that is not 1 to 65535";
   }
   const labels = host.split(".");
-  if (labels.some((label) => label.length > 63 || label.startsWith("-") || label.endsWith("-"))) {
+  if (labels.some((label) => label.startsWith("-") || label.endsWith("-"))) {
     return "has a host name with a bad label";
   }
   if (wildcard && labels.length < 2) return "has a wildcard over a whole top-level domain";

@@ -2,7 +2,7 @@
  * Certificate requests (PKCS#10, RFC 2986), signed by a key that this code never sees. Pure but
  * for the signer.
  */
-import { contextTag, der, DerError, derOid, derUtf8, TAG, toPem } from "../ca/der.ts";
+import { contextTag, der, derCommonName, DerError, TAG, toPem } from "../ca/der.ts";
 import {
   ECDSA_SHA256,
   ecdsaToDer,
@@ -31,7 +31,7 @@ export async function createCsr(
   const body = der(
     TAG.sequence,
     der(TAG.integer, Uint8Array.of(0)),
-    subject(commonName),
+    commonName === undefined ? der(TAG.sequence) : derCommonName(commonName),
     spki,
     der(contextTag(0, true)),
   );
@@ -42,12 +42,4 @@ export async function createCsr(
       : { body, algorithm: RSA_SHA256, signature },
   );
   return toPem("CERTIFICATE REQUEST", request);
-}
-
-function subject(commonName: string | undefined): Uint8Array {
-  if (commonName === undefined) return der(TAG.sequence);
-  return der(
-    TAG.sequence,
-    der(TAG.set, der(TAG.sequence, derOid("2.5.4.3"), derUtf8(commonName))),
-  );
 }

@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { Problem } from "../platform/errors.ts";
+import { DesiredState, patternProblem } from "./contract.ts";
+import { acceptDesiredState, isSettled, sliceFor, withIssuedLeaf } from "./desired.ts";
+import type { UserRow } from "./state.ts";
+
+const pem = (name: string) => `-----BEGIN CERTIFICATE-----\n${name}\n-----END CERTIFICATE-----\n`;
+const pinned = { root: pem("root"), intermediate: pem("intermediate") };
+const alice = "22222222-2222-4222-8222-222222222222";
+const bob = "33333333-3333-4333-8333-333333333333";
+
+function desired(changes: Partial<DesiredState> = {}): DesiredState {
+  return {
+    brand: "JumpCloud",
+    distribution: { enabled: true },
+    certificate: { keyAlgorithm: "P-256", overlapSeconds: 604800 },
+    selection: { patterns: ["https://localhost:8443"] },
+    macosApplications: [],
+    trustAnchors: pinned,
+    users: [{ userId: alice, username: "alice", email: "alice@example.com", leaves: [] }],
+    ...changes,
+  };
+}
+
+const context = {
+  deviceId: "11111111-1111-4111-8111-111111111111",
+  publicUrl: "https://agents.test",
+  leaving: false,
+  clock: { offset: 0, known: true },
+};
+
+function row(changes: Partial<UserRow> = {}): UserRow {
+  return {
+    userId: alice,
+    username: "alice",
+    state: "installed",
+    details: { held: ["aa"] },
+    attempts: 0,
+    unreported: false,
+    removed: [],
+    ...changes,
+  };
+}
+
+Deno.test("a desired state is accepted as sent", () => {
+  assert.deepEqual(acceptDesiredState(desired(), pinned), desired());
+});
+
+const refused: [string, unknown, RegExp][] = [
+  ["other anchors than the pinned ones", {
+    ...desired(),
+    trustAnchors: { ...pinned, root: pem("x") },
+  }, /pinned/],
+  [
+    "one bad pattern among good ones",
+    desired({ selection: { patterns: ["https://a.test", "https://*"] } }),
+    /patterns/,
+  ],
+  [
+    "101 patterns",
+    desired({ selection: { patterns: Array(101).fill("https://a.test") } }),
+    /patterns/,
+  ],
+  ["a user twice", desired({ users: [...desired().users, ...desired().users] }), /twice/],
+  [
+    "an id that is a path",
+    desired({ users: [{ userId: "../../etc", username: "a", email: "", leaves: [] }] }),
+    /userId/,
+  ],
+  [
+    "an account name with a slash",
+    desired({ users: [{ userId: bob, username: "../root", email: "", leaves: [] }] }),
+    /username/,
+  ],
+  ["a brand that is a path", desired({ brand: "../x" }), /brand/],
+  ["no body at all", null, /refused/],
+];
+
+for (const [what, state, why] of refused) {
+  Deno.test(`a desired state with ${what} is refused as a whole`, () => {
+    assert.throws(
+      () => acceptDesiredState(state, pinned),
+      (error) =>
+        error instanceof Problem && error.code === "bundle-rejected" && why.test(error.message),
+    );
+  });
+}
+
+Deno.test("anything at all is accepted as a desired state or refused by a Problem", () => {
+  fc.assert(fc.property(fc.jsonValue(), (json) => {
+    assert.throws(() => acceptDesiredState(json, pinned), Problem);
+  }));
+});
+
+for (
+  const [pattern, good] of [
+    ["https://localhost", true],
+    ["https://localhost:8443", true],
+    ["https://portal.example.com:443", true],
+    ["https://[*.]example.com", true],
+    ["https://[*.]challenge.localhost:9443", true],
+    ["https://192.0.2.7:8443", true],
+    ["http://portal.example.com", false],
+    ["https://[*.]com", false],
+    ["https://[*.]co.uk", false],
+    ["https://[*.]github.io", false],
+    ["https://*", false],
+    ["https://*.example.com", false],
+    ["https://a.test/path", false],
+    ["https://a.test:0", false],
+    ["https://a.test:65536", false],
+    ["https://user@a.test", false],
+    ["https://a..test", false],
+    ["https://-a.test", false],
+    ['https://a.test"', false],
+    [`https://${"a.".repeat(130)}test`, false],
+    ["", false],
+  ] as const
+) {
+  Deno.test(`'${pattern.slice(0, 40)}' is ${good ? "" : "not "}a selection pattern`, () => {
+    assert.equal(patternProblem(pattern) === undefined, good);
+  });
+}
+
+Deno.test("OFF, unmanaged and leaving all want nothing; the last two want no trace", () => {
+  const off = sliceFor(desired({ distribution: { enabled: false } }), alice, context);
+  assert.deepEqual([off.wanted, off.final, off.leaves], [false, false, []]);
+  const unmanaged = sliceFor(desired(), bob, context);
+  assert.deepEqual([unmanaged.wanted, unmanaged.final], [false, true]);
+  const leaving = sliceFor(desired(), alice, { ...context, leaving: true });
+  assert.deepEqual([leaving.wanted, leaving.final], [false, true]);
+});
+
+Deno.test("a user is settled when the store holds exactly the listed leaves", () => {
+  const listed = (...serials: string[]) =>
+    sliceFor(
+      desired({
+        users: [{
+          userId: alice,
+          username: "alice",
+          email: "",
+          leaves: serials.map((serial) => ({ serial, status: "current" as const })),
+        }],
+      }),
+      alice,
+      context,
+    );
+  assert.equal(isSettled(listed("aa"), row()), true);
+  assert.equal(isSettled(listed("bb"), row()), false);
+  assert.equal(isSettled(listed("aa", "bb"), row()), false);
+  assert.equal(isSettled(listed(), row()), false);
+  assert.equal(isSettled(listed("aa"), row({ state: "failed" })), false);
+  assert.equal(isSettled(listed("aa"), undefined), false);
+});
+
+Deno.test("an issued leaf is current at once, and its predecessor overlaps", () => {
+  const first = withIssuedLeaf(desired(), alice, "aa");
+  const second = withIssuedLeaf(first, alice, "bb");
+  assert.deepEqual(second.users[0]?.leaves, [
+    { serial: "bb", status: "current" },
+    { serial: "aa", status: "overlap" },
+  ]);
+  assert.deepEqual(withIssuedLeaf(second, alice, "aa"), second);
+});
