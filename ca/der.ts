@@ -151,6 +151,9 @@ export class DerReader {
     if (Number.isNaN(date.getTime()) || date.toISOString() !== iso) {
       throw new DerError(`${this.what}: '${text}' is no date`);
     }
+    if (!utc && date.getUTCFullYear() < 2050) {
+      throw new DerError(`${this.what}: '${text}' should be a UTCTime`);
+    }
     return date;
   }
 
@@ -178,11 +181,20 @@ export class DerReader {
 
 /** One element from its parts, in order. */
 export function der(tag: number, ...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const octets: number[] = [];
-  for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) octets.unshift(rest % 256);
-  const header = length < 0x80 ? [tag, length] : [tag, 0x80 | octets.length, ...octets];
-  return concat([Uint8Array.from(header), ...parts]);
+  let length = 0;
+  for (const part of parts) length += part.length;
+  // The count of octets that a long length takes; none for a short one (X.690, 8.1.3).
+  const long = length < 0x80 ? 0 : Math.ceil((32 - Math.clz32(length)) / 8);
+  const element = new Uint8Array(2 + long + length);
+  element[0] = tag;
+  element[1] = long === 0 ? length : 0x80 | long;
+  for (let i = 0; i < long; i++) element[2 + i] = length >>> (8 * (long - 1 - i));
+  let offset = 2 + long;
+  for (const part of parts) {
+    element.set(part, offset);
+    offset += part.length;
+  }
+  return element;
 }
 
 /** An OBJECT IDENTIFIER from its dotted form. */
@@ -214,13 +226,15 @@ export function derBitString(octets: Uint8Array): Uint8Array<ArrayBuffer> {
 export function derTime(date: Date): Uint8Array<ArrayBuffer> {
   const digits = date.toISOString().replace(/\.\d+Z$/, "Z").replace(/[-:T]/g, "");
   const year = date.getUTCFullYear();
-  if (year >= 1950 && year < 2050) return der(TAG.utcTime, octetsOf(digits.slice(2)));
+  if (year < 1950 || year > 9999) throw new DerError(`year ${year} is outside 1950 to 9999`);
+  if (year < 2050) return der(TAG.utcTime, octetsOf(digits.slice(2)));
   return der(TAG.generalizedTime, octetsOf(digits));
 }
 
-/** A UTF8String. */
-export function derUtf8(text: string): Uint8Array<ArrayBuffer> {
-  return der(TAG.utf8String, octetsOf(text));
+/** A name (RFC 5280, 4.1.2.4) that is one common name. */
+export function derCommonName(commonName: string): Uint8Array<ArrayBuffer> {
+  const attribute = der(TAG.sequence, derOid("2.5.4.3"), der(TAG.utf8String, octetsOf(commonName)));
+  return der(TAG.sequence, der(TAG.set, attribute));
 }
 
 /** The octets of a text in UTF-8. */
@@ -230,13 +244,17 @@ export function octetsOf(text: string): Uint8Array<ArrayBuffer> {
 
 /** Lower-case hexadecimal. */
 export function hex(octets: Uint8Array): string {
-  return Array.from(octets, (octet) => octet.toString(16).padStart(2, "0")).join("");
+  let digits = "";
+  for (const octet of octets) digits += hexOctet(octet);
+  return digits;
 }
 
 /** The octets of an even number of hexadecimal digits. Throws {@link DerError} for others. */
 export function unhex(text: string): Uint8Array<ArrayBuffer> {
   if (!/^([0-9a-f]{2})*$/i.test(text)) throw new DerError("not an even number of hex digits");
-  return Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16));
+  const octets = new Uint8Array(text.length / 2);
+  for (let i = 0; i < octets.length; i++) octets[i] = parseInt(text.slice(2 * i, 2 * i + 2), 16);
+  return octets;
 }
 
 /** Whether two byte strings are the same. Not for secrets: takes no care of timing. */

@@ -18,15 +18,16 @@ export async function createFolder(path: string, files: NewFile[]): Promise<void
   const parent = dirname(path);
   const prefix = `.${basename(path)}.new-`;
   await Deno.mkdir(parent, { recursive: true, mode: 0o700 });
+  const scratch = await Deno.makeTempDir({ dir: parent, prefix });
   try {
-    const scratch = await Deno.makeTempDir({ dir: parent, prefix });
     for (const { name, text, mode } of files) await writeDurably(join(scratch, name), text, mode);
     await sync(scratch);
     await Deno.rename(scratch, path);
-    await sync(parent);
   } catch (error) {
+    await removeIfThere(scratch);
     if (!await exists(path)) throw error;
   }
+  await sync(parent);
   for await (const { name } of Deno.readDir(parent)) {
     if (name.startsWith(prefix)) await removeIfThere(join(parent, name));
   }

@@ -1,37 +1,27 @@
 /** Issues leaves: the CSR's key under the names that the server chose, nothing else of the CSR. */
 import type { Authority } from "./authority.ts";
 import {
-  concat,
   contextTag,
   der,
-  derOid,
+  derCommonName,
   derTime,
   derUnsigned,
-  derUtf8,
   hex,
   TAG,
   toPem,
   unhex,
 } from "./der.ts";
-import {
-  leafIdentity,
-  type LeafNames,
-  ownLeafExtensions,
-  sharedLeafExtensions,
-} from "./profiles.ts";
+import { derExtension } from "./extensions.ts";
+import { type LeafContent, leafProfile, type Profile } from "./profiles.ts";
 import { AUTHORITY_SIGNATURE, newSerial } from "./sign.ts";
 import { ECDSA_SHA256, ecdsaToDer, keyIdentifier, sha256Hex, writeSigned } from "./signature.ts";
 
-/** What to issue. */
-export interface LeafRequest extends Omit<LeafNames, "brand"> {
+/** What to issue. The leaf's life is cut at the end of the intermediate's own. */
+export interface LeafRequest extends Omit<LeafContent, "brand"> {
   /** DER SubjectPublicKeyInfo, from `checkCsr`. */
   spki: Uint8Array;
-  /** Where the revocation list is to be had. */
-  crlUrl: string;
   now: Date;
-  /** Life from `now` on, whole seconds; cut at the end of the intermediate's own life. */
-  ttlSeconds: number;
-  /** As from {@link newSerial}, which is the default. */
+  /** As from `newSerial`, which is the default. */
   serial?: string;
 }
 
@@ -51,43 +41,31 @@ export interface IssuedLeaf {
 /**
  * Issues one leaf. Written with ca/der.ts: the library's generator takes several milliseconds, and
  * ten thousand devices ask within seconds of the switch. Throws RangeError for arguments that no
- * server should pass: another form of serial or suffix, an intermediate that has ended.
+ * server should pass: another form of serial or suffix, a life that has no end after `now`.
  */
 export async function issueLeaf(authority: Authority, request: LeafRequest): Promise<IssuedLeaf> {
+  const { intermediate, brand } = authority;
   const serial = request.serial ?? newSerial();
-  checkRequest(serial, request);
-  const names = { ...request, brand: authority.brand };
-  const { commonName, validity } = leafIdentity(names, request.now, request.ttlSeconds);
-  const { notBefore } = validity;
-  const notAfter = new Date(
-    Math.min(validity.notAfter.getTime(), authority.intermediate.notAfter.getTime()),
-  );
-  if (notAfter <= request.now) {
-    throw new RangeError(
-      `cannot issue a leaf that ends at ${notAfter.toISOString()}: the intermediate has ended, ` +
-        "or ttlSeconds is not positive",
-    );
-  }
+  const keys = {
+    subject: hex(await keyIdentifier(request.spki)),
+    issuer: intermediate.keyIdentifier,
+  };
+  const profile = leafProfile({ ...request, brand }, keys, request.now);
+  if (profile.notAfter > intermediate.notAfter) profile.notAfter = intermediate.notAfter;
+  refuseNonsense(serial, request, profile);
+
   const body = der(
     TAG.sequence,
     VERSION_3,
     derUnsigned(unhex(serial)),
     ECDSA_SHA256,
-    authority.intermediate.subject,
-    der(TAG.sequence, derTime(notBefore), derTime(notAfter)),
-    commonNameDer(commonName),
+    intermediate.subject,
+    der(TAG.sequence, derTime(profile.notBefore), derTime(profile.notAfter)),
+    derCommonName(profile.commonName),
     request.spki,
-    der(
-      contextTag(3, true),
-      der(
-        TAG.sequence,
-        sharedExtensions(authority, request.crlUrl),
-        ...ownLeafExtensions(hex(await keyIdentifier(request.spki)), names)
-          .map((extension) => new Uint8Array(extension.rawData)),
-      ),
-    ),
+    der(contextTag(3, true), der(TAG.sequence, ...profile.extensions.map(derExtension))),
   );
-  const signature = await crypto.subtle.sign(AUTHORITY_SIGNATURE, authority.intermediate.key, body);
+  const signature = await crypto.subtle.sign(AUTHORITY_SIGNATURE, intermediate.key, body);
   const leaf = writeSigned({
     body,
     algorithm: ECDSA_SHA256,
@@ -98,40 +76,25 @@ export async function issueLeaf(authority: Authority, request: LeafRequest): Pro
     pem: toPem("CERTIFICATE", leaf),
     serial,
     sha256: await sha256Hex(leaf),
-    commonName,
-    notBefore,
-    notAfter,
+    commonName: profile.commonName,
+    notBefore: profile.notBefore,
+    notAfter: profile.notAfter,
   };
 }
 
 const VERSION_3 = der(contextTag(0, true), der(TAG.integer, Uint8Array.of(2)));
 
-function checkRequest(serial: string, request: LeafRequest): void {
+function refuseNonsense(serial: string, request: LeafRequest, profile: Profile): void {
   if (!/^(?!00)[0-7][0-9a-f]{31}$/.test(serial)) {
     throw new RangeError(`serial '${serial}' is not 32 hexadecimal digits of a positive number`);
   }
   if (!/^[0-9a-f]{8}$/.test(request.nameSuffix)) {
     throw new RangeError(`name suffix '${request.nameSuffix}' is not eight hexadecimal digits`);
   }
-}
-
-function commonNameDer(commonName: string): Uint8Array {
-  return der(
-    TAG.sequence,
-    der(TAG.set, der(TAG.sequence, derOid("2.5.4.3"), derUtf8(commonName))),
-  );
-}
-
-/** The encoding of the last URL, per authority: half of a leaf's cost, and always the same. */
-const encoded = new WeakMap<Authority, { crlUrl: string; extensions: Uint8Array }>();
-
-function sharedExtensions(authority: Authority, crlUrl: string): Uint8Array {
-  const known = encoded.get(authority);
-  if (known?.crlUrl === crlUrl) return known.extensions;
-  const extensions = concat(
-    sharedLeafExtensions(authority.intermediate.keyIdentifier, crlUrl)
-      .map((extension) => new Uint8Array(extension.rawData)),
-  );
-  encoded.set(authority, { crlUrl, extensions });
-  return extensions;
+  if (!(profile.notAfter > request.now)) {
+    throw new RangeError(
+      `a leaf of ${request.ttlSeconds} s would have ended by now: the life is too short, or the ` +
+        "intermediate has ended and a new authority is due",
+    );
+  }
 }

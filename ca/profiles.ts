@@ -3,31 +3,29 @@
  * Pure: the same arguments give the same profile.
  */
 import "reflect-metadata";
+import { SubjectAlternativeNameExtension } from "@peculiar/x509";
+import { CLIENT_AUTH } from "./certificate.ts";
 import {
-  AuthorityKeyIdentifierExtension,
-  BasicConstraintsExtension,
-  CRLDistributionPointsExtension,
-  ExtendedKeyUsage,
-  ExtendedKeyUsageExtension,
-  type Extension,
-  KeyUsageFlags,
-  KeyUsagesExtension,
-  SubjectAlternativeNameExtension,
-  SubjectKeyIdentifierExtension,
-} from "@peculiar/x509";
+  authorityConstraints,
+  authorityKey,
+  endEntityConstraints,
+  type ExtensionToWrite,
+  keyUsage,
+  onlyFor,
+  revocationListAt,
+  SERVER_AUTH,
+  soleUri,
+  subjectKey,
+} from "./extensions.ts";
 import { INTERMEDIATE_NAME, leafName, leafUri, rootName } from "./names.ts";
 
 /** Everything of a certificate but serial number, key and issuer. */
 export interface Profile {
   commonName: string;
-  validity: Validity;
-  extensions: Extension[];
-}
-
-/** First and last instant, in whole seconds, both inclusive (RFC 5280, 4.1.2.5). */
-export interface Validity {
+  /** First and last instant, whole seconds, both inclusive (RFC 5280, 4.1.2.5). */
   notBefore: Date;
   notAfter: Date;
+  extensions: ExtensionToWrite[];
 }
 
 /** Key identifiers of a certificate's own key and its issuer's, hexadecimal. */
@@ -36,13 +34,17 @@ export interface KeyIdentifiers {
   issuer: string;
 }
 
-/** What tells one leaf from another. */
-export interface LeafNames {
+/** What a leaf says. */
+export interface LeafContent {
   brand: string;
   /** Eight lower-case hexadecimal digits, unique per CA. */
   nameSuffix: string;
   deviceId: string;
   userId: string;
+  /** Where the revocation list is to be had. */
+  crlUrl: string;
+  /** Life from now on. */
+  ttlSeconds: number;
 }
 
 /** A server certificate's names: DNS names (a leading `*.` allowed) and IP addresses. */
@@ -52,14 +54,14 @@ export interface ServerNames {
 }
 
 const HOUR_SECONDS = 3600;
-const YEAR_SECONDS = 31_557_600;
 const DAY_SECONDS = 86_400;
+const YEAR_SECONDS = 31_557_600;
 
 /** The root: self-signed, 20 years, signs certificates and revocation lists. */
 export function rootProfile(brand: string, keys: KeyIdentifiers, now: Date): Profile {
   return {
     commonName: rootName(brand),
-    validity: validityFrom(now, 20 * YEAR_SECONDS),
+    ...validity(now, 20 * YEAR_SECONDS),
     extensions: authorityExtensions(keys, undefined),
   };
 }
@@ -68,86 +70,71 @@ export function rootProfile(brand: string, keys: KeyIdentifiers, now: Date): Pro
 export function intermediateProfile(keys: KeyIdentifiers, now: Date): Profile {
   return {
     commonName: INTERMEDIATE_NAME,
-    validity: validityFrom(now, 10 * YEAR_SECONDS),
+    ...validity(now, 10 * YEAR_SECONDS),
+    extensions: [...authorityExtensions(keys, 0), onlyFor(CLIENT_AUTH)],
+  };
+}
+
+/** The leaf: one user on one device, for TLS clients only. */
+export function leafProfile(content: LeafContent, keys: KeyIdentifiers, now: Date): Profile {
+  return {
+    commonName: leafName(content.brand, content.nameSuffix),
+    ...validity(now, content.ttlSeconds),
     extensions: [
-      ...authorityExtensions(keys, 0),
-      new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth]),
+      endEntityConstraints(),
+      keyUsage("digitalSignature"),
+      onlyFor(CLIENT_AUTH),
+      soleUri(leafUri(content.deviceId, content.userId)),
+      subjectKey(keys.subject),
+      authorityKey(keys.issuer),
+      revocationListAt(content.crlUrl),
     ],
   };
-}
-
-/** A leaf's common name and dates; `ttlSeconds` counts from `now`. */
-export function leafIdentity(
-  names: LeafNames,
-  now: Date,
-  ttlSeconds: number,
-): Omit<Profile, "extensions"> {
-  return {
-    commonName: leafName(names.brand, names.nameSuffix),
-    validity: validityFrom(now, ttlSeconds),
-  };
-}
-
-/** Extensions that all leaves of one issuer share. */
-export function sharedLeafExtensions(issuerKey: string, crlUrl: string): Extension[] {
-  return [
-    new BasicConstraintsExtension(false, undefined, true),
-    new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-    new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth]),
-    new AuthorityKeyIdentifierExtension(issuerKey),
-    new CRLDistributionPointsExtension([crlUrl]),
-  ];
-}
-
-/** Extensions that belong to one leaf: whose key, and which device and user. */
-export function ownLeafExtensions(subjectKey: string, names: LeafNames): Extension[] {
-  return [
-    new SubjectKeyIdentifierExtension(subjectKey),
-    new SubjectAlternativeNameExtension([
-      { type: "url", value: leafUri(names.deviceId, names.userId) },
-    ]),
-  ];
 }
 
 /** The authority behind the server's own listeners: 10 years, knows nothing of devices. */
 export function serverAuthorityProfile(keys: KeyIdentifiers, now: Date): Profile {
   return {
     commonName: "Device Trust Server CA",
-    validity: validityFrom(now, 10 * YEAR_SECONDS),
+    ...validity(now, 10 * YEAR_SECONDS),
     extensions: authorityExtensions(keys, 0),
   };
 }
 
-/** A listener's certificate: 397 days, the longest that every browser takes. */
+/** A listener's certificate: under 398 days, the longest that browsers take of a public one. */
 export function serverProfile(server: ServerNames, keys: KeyIdentifiers, now: Date): Profile {
+  const { type: oid, critical, value } = new SubjectAlternativeNameExtension([
+    ...server.names.map((name) => ({ type: "dns" as const, value: name })),
+    ...server.ips.map((address) => ({ type: "ip" as const, value: address })),
+  ]);
   return {
     commonName: "Device Trust Server",
-    validity: validityFrom(now, 397 * DAY_SECONDS - HOUR_SECONDS),
+    ...validity(now, 397 * DAY_SECONDS),
     extensions: [
-      new BasicConstraintsExtension(false, undefined, true),
-      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
-      new SubjectKeyIdentifierExtension(keys.subject),
-      new AuthorityKeyIdentifierExtension(keys.issuer),
-      new SubjectAlternativeNameExtension([
-        ...server.names.map((value) => ({ type: "dns" as const, value })),
-        ...server.ips.map((value) => ({ type: "ip" as const, value })),
-      ]),
+      endEntityConstraints(),
+      keyUsage("digitalSignature"),
+      onlyFor(SERVER_AUTH),
+      subjectKey(keys.subject),
+      authorityKey(keys.issuer),
+      { oid, critical, value: new Uint8Array(value) },
     ],
   };
 }
 
-function authorityExtensions(keys: KeyIdentifiers, pathLength: number | undefined): Extension[] {
+function authorityExtensions(
+  keys: KeyIdentifiers,
+  pathLength: number | undefined,
+): ExtensionToWrite[] {
   return [
-    new BasicConstraintsExtension(true, pathLength, true),
-    new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
-    new SubjectKeyIdentifierExtension(keys.subject),
-    new AuthorityKeyIdentifierExtension(keys.issuer),
+    authorityConstraints(pathLength),
+    keyUsage("keyCertSign", "cRLSign"),
+    subjectKey(keys.subject),
+    authorityKey(keys.issuer),
   ];
 }
 
-/** From one hour back, so that a device whose clock is a little slow accepts it. */
-function validityFrom(now: Date, seconds: number): Validity {
+/** From one hour back, so that a clock that is a little slow takes it for valid already. */
+function validity(now: Date, seconds: number): Pick<Profile, "notBefore" | "notAfter"> {
   const start = Math.floor(now.getTime() / 1000);
   return {
     notBefore: new Date((start - HOUR_SECONDS) * 1000),

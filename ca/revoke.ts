@@ -1,7 +1,8 @@
 /** Certificate revocation lists (RFC 5280, section 5), signed by the intermediate. */
 import type { Authority } from "./authority.ts";
 import { EXTENSION } from "./certificate.ts";
-import { contextTag, der, derOid, derTime, derUnsigned, TAG, unhex } from "./der.ts";
+import { concat, contextTag, der, derTime, derUnsigned, TAG, unhex } from "./der.ts";
+import { authorityKey, derExtension } from "./extensions.ts";
 import { AUTHORITY_SIGNATURE } from "./sign.ts";
 import { ECDSA_SHA256, ecdsaToDer, writeSigned } from "./signature.ts";
 
@@ -62,16 +63,17 @@ export async function signCrl(
     derTime(list.thisUpdate),
     derTime(list.nextUpdate),
     // An empty list of entries must be left out (5.1.2.6).
-    ...(entries.length > 0 ? [der(TAG.sequence, ...entries)] : []),
+    ...(entries.length > 0 ? [der(TAG.sequence, concat(entries))] : []),
     der(
       contextTag(0, true),
       der(
         TAG.sequence,
-        extension(
-          EXTENSION.authorityKeyIdentifier,
-          der(TAG.sequence, der(contextTag(0, false), unhex(intermediate.keyIdentifier))),
-        ),
-        extension(EXTENSION.crlNumber, derUnsigned(unhex(evenHex(list.number)))),
+        derExtension(authorityKey(intermediate.keyIdentifier)),
+        derExtension({
+          oid: EXTENSION.crlNumber,
+          critical: false,
+          value: derUnsigned(unhex(evenHex(list.number))),
+        }),
       ),
     ),
   );
@@ -92,12 +94,9 @@ function entryDer(leaf: RevokedLeaf): Uint8Array {
   );
 }
 
-function extension(oid: string, value: Uint8Array): Uint8Array {
-  return der(TAG.sequence, derOid(oid), der(TAG.octetString, value));
-}
-
 function reasonExtension(code: number): Uint8Array {
-  return extension(EXTENSION.reasonCode, der(TAG.enumerated, Uint8Array.of(code)));
+  const value = der(TAG.enumerated, Uint8Array.of(code));
+  return derExtension({ oid: EXTENSION.reasonCode, critical: false, value });
 }
 
 const REASON_EXTENSIONS: Record<RevocationReason, Uint8Array> = {

@@ -63,10 +63,10 @@ export async function openServerTls(
 
   async function serves(certPem: string, wanted: Profile): Promise<boolean> {
     const certificate = parseCertificatePem(certPem);
-    const names = wanted.extensions.find(({ type }) => type === EXTENSION.subjectAltName);
+    const names = wanted.extensions.find(({ oid }) => oid === EXTENSION.subjectAltName);
     const present = certificate.extensions.get(EXTENSION.subjectAltName);
     return names !== undefined && present !== undefined &&
-      sameBytes(new Uint8Array(names.value), present.value) &&
+      sameBytes(names.value, present.value) &&
       certificate.notBefore <= now &&
       certificate.notAfter.getTime() - now.getTime() >= RENEW_BEFORE_MS &&
       await isIssuedBy(certificate, ca);

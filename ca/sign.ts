@@ -1,7 +1,7 @@
 /** Signs the certificates that are made once in years; leaves have ca/issue.ts. */
 import "reflect-metadata";
-import { Name, X509CertificateGenerator } from "@peculiar/x509";
-import { fromPem, hex, toPem } from "./der.ts";
+import { Extension, Name, X509CertificateGenerator } from "@peculiar/x509";
+import { derCommonName, fromPem, hex, toPem } from "./der.ts";
 import type { Profile } from "./profiles.ts";
 
 /** Web Crypto's name of the keys that an authority signs with. */
@@ -21,14 +21,16 @@ export async function signCertificate(
   publicKey: CryptoKey,
   issuer: { key: CryptoKey; subject?: Uint8Array },
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const subject = new Name([{ CN: [{ utf8String: profile.commonName }] }]);
+  const subject = new Name(derCommonName(profile.commonName));
   const certificate = await X509CertificateGenerator.create({
     serialNumber: newSerial(),
     subject,
     issuer: issuer.subject ? new Name(new Uint8Array(issuer.subject)) : subject,
-    notBefore: profile.validity.notBefore,
-    notAfter: profile.validity.notAfter,
-    extensions: profile.extensions,
+    notBefore: profile.notBefore,
+    notAfter: profile.notAfter,
+    extensions: profile.extensions.map(({ oid, critical, value }) =>
+      new Extension(oid, critical, new Uint8Array(value))
+    ),
     publicKey,
     signingKey: issuer.key,
     signingAlgorithm: AUTHORITY_SIGNATURE,
