@@ -1,10 +1,11 @@
 /** Runs a program: argument vector, no shell, clean environment, bounds on time and output. */
+import { Problem } from "./errors.ts";
 
 /** A program to run. */
 export interface Command {
   /** Absolute path of the program and its arguments. Never a secret: others can read it. */
   argv: readonly [string, ...string[]];
-  /** Its whole environment; nothing is inherited. */
+  /** Its whole environment; nothing is inherited. Never a secret. */
   env: Readonly<Record<string, string>>;
   /** After this many milliseconds it and its process group get SIGTERM, then SIGKILL. */
   timeoutMs: number;
@@ -30,3 +31,100 @@ export interface CommandResult {
  * An argument everywhere, so that tests see every argument vector.
  */
 export type RunCommand = (command: Command) => Promise<CommandResult>;
+
+/**
+ * {@link RunCommand} on the real system. The program leads a session and process group of its own,
+ * has no standard input, and makes files for nobody but its user (umask 077).
+ */
+export const runCommand: RunCommand = async ({ timeoutMs, signal, ...command }) => {
+  const child = start(command);
+  let exited = false;
+  let timedOut = false;
+  let killing: ReturnType<typeof setTimeout> | undefined;
+  const send = (name: Deno.Signal) => signalGroup(child.pid, name, exited);
+  const stop = () => {
+    send("SIGTERM");
+    killing ??= setTimeout(() => send("SIGKILL"), GRACE_MS);
+  };
+  const deadline = setTimeout(() => {
+    timedOut = true;
+    stop();
+  }, timeoutMs);
+  signal?.addEventListener("abort", stop, { once: true });
+  if (signal?.aborted) stop();
+  const streams = [tailOf(child.stdout), tailOf(child.stderr)] as const;
+  try {
+    const { code } = await child.status;
+    exited = true;
+    // Whoever ignored the polite signal does not outlive the program that started it.
+    if (killing !== undefined) send("SIGKILL");
+    const [stdoutTail, stderrTail] = await Promise.all(streams.map((tail) => tail.end()));
+    return { code, timedOut, stdoutTail: stdoutTail ?? "", stderrTail: stderrTail ?? "" };
+  } finally {
+    clearTimeout(deadline);
+    clearTimeout(killing);
+    signal?.removeEventListener("abort", stop);
+  }
+};
+
+/** Between SIGTERM and SIGKILL, and for output that is still in the pipe after the end. */
+const GRACE_MS = 2000;
+const TAIL_BYTES = 64 * 1024;
+
+function start({ argv, env, cwd }: Omit<Command, "timeoutMs" | "signal">): Deno.ChildProcess {
+  const [program, ...args] = argv;
+  const windows = Deno.build.os === "windows";
+  const umask = windows ? 0 : Deno.umask(0o077);
+  try {
+    return new Deno.Command(program, {
+      args,
+      env: { ...env },
+      clearEnv: true,
+      cwd: cwd ?? (windows ? undefined : "/"),
+      detached: true,
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Problem("internal", `Cannot start ${program}: ${why}`, { cause: error });
+  } finally {
+    if (!windows) Deno.umask(umask);
+  }
+}
+
+/** Reaches the whole group; the program alone where there is none. Gone already is success. */
+function signalGroup(pid: number, name: Deno.Signal, exited: boolean): void {
+  for (const target of exited ? [-pid] : [-pid, pid]) {
+    try {
+      Deno.kill(target, name);
+      return;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+}
+
+/** Reads a stream all the time, so that its writer never waits, and keeps the end of it. */
+function tailOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): { end(): Promise<string> } {
+  const reader = stream.getReader();
+  let tail = new Uint8Array();
+  const reading = (async () => {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      const joined = new Uint8Array(tail.length + next.value.length);
+      joined.set(tail);
+      joined.set(next.value, tail.length);
+      tail = joined.slice(-TAIL_BYTES);
+    }
+  })();
+  return {
+    /** What was left by a process that outlives the program and keeps the pipe open is not waited for. */
+    async end() {
+      const patience = setTimeout(() => reader.cancel(), GRACE_MS);
+      await reading;
+      clearTimeout(patience);
+      return new TextDecoder().decode(tail);
+    },
+  };
+}
