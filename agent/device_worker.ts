@@ -41,6 +41,8 @@ export class DeviceWorker {
   readonly #rows: UserRows;
   readonly #runs: UserRuns;
   readonly #accounts = new Map<string, Account>();
+  /** Users whose running, or last, user-agent has reported. */
+  readonly #heard = new Set<string>();
   readonly #watchers = new Set<() => void>();
   readonly #stop = new AbortController();
   #filterWrittenAt: number | undefined;
@@ -211,6 +213,7 @@ export class DeviceWorker {
     if (this.#userOf(uid) !== report.userId) {
       throw new Problem("server-refused", "A report must be about this account's own user.");
     }
+    this.#heard.add(report.userId);
     this.#rows.take(report);
   }
 
@@ -222,14 +225,16 @@ export class DeviceWorker {
     const row = state.user(userId);
     if (!desired || !account || !row || this.#stop.signal.aborted) return;
     const { wanted } = this.#sliceOf(desired, userId);
+    this.#heard.delete(userId);
     try {
-      if (!wanted && row.state !== "removed") state.saveUser({ ...row, state: "removing" });
+      // From here on there may be something in the store, whatever becomes of the run.
+      const details = { ...row.details, held: row.details.held ?? [] };
+      state.saveUser({ ...row, details, state: runningState(row, wanted) });
       this.#world.openChannel(account);
       const command = withArguments(program, "user-agent", "--once");
       const exit = await platform.startUserAgent(account, command, this.#stop.signal);
       const after = state.user(userId);
-      const silent = after?.checkedAt === row.checkedAt;
-      if (!after || !silent || this.#stop.signal.aborted) return;
+      if (!after || this.#heard.has(userId) || this.#stop.signal.aborted) return;
       log.error("user-agent.failed", { userId, code: exit.code, errors: exit.errors.slice(-500) });
       this.#rows.set(after, wanted ? "failed" : "removing", silence(exit));
     } catch (error) {
@@ -366,6 +371,11 @@ function filtersOf(desired: DesiredState) {
 
 function isListed(desired: DesiredState, userId: string): boolean {
   return desired.users.some((user) => user.userId === userId);
+}
+
+function runningState(row: UserRow, wanted: boolean): UserRow["state"] {
+  if (!wanted) return "removing";
+  return row.state === "installed" ? "installed" : "requesting";
 }
 
 function isEmpty(row: UserRow): boolean {

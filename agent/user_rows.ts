@@ -111,7 +111,7 @@ export class UserRows {
   }
 }
 
-/** Whether anything of ours was ever put into this user's store. */
+/** Whether no user-agent ever ran for this user, so that nothing of ours can be in the store. */
 export function neverHeld(row: UserRow): boolean {
   return row.details.held === undefined && row.checkedAt === undefined;
 }

@@ -1,0 +1,342 @@
+/** The worker over real state, with a platform and a server that record what is asked of them. */
+import assert from "node:assert/strict";
+import type { Account } from "../platform/accounts.ts";
+import { Problem } from "../platform/errors.ts";
+import type { DevicePlatform, UserAgentExit } from "../platform/platform.ts";
+import { systemPaths } from "../platform/paths.ts";
+import type { DesiredState, DeviceReport } from "./contract.ts";
+import { createDeviceKey } from "./device_key.ts";
+import { DeviceWorker } from "./device_worker.ts";
+import { openLog } from "./log.ts";
+import type { ServerAnswer, ServerClient, ServerRequest } from "./server_client.ts";
+import { State } from "./state.ts";
+
+const pem = (name: string) => `-----BEGIN CERTIFICATE-----\n${name}\n-----END CERTIFICATE-----\n`;
+const anchors = { root: pem("root"), intermediate: pem("intermediate") };
+const deviceId = "11111111-1111-4111-8111-111111111111";
+const alice = "22222222-2222-4222-8222-222222222222";
+const bob = "33333333-3333-4333-8333-333333333333";
+const filter = { browser: "chrome", location: "/policy.json", state: "ok", writtenAt: 7 } as const;
+
+/** A device whose platform and server record, and do as the test says. */
+class Scratch {
+  readonly log: string[] = [];
+  readonly reports: DeviceReport[] = [];
+  readonly state: State;
+  worker!: DeviceWorker;
+  now = 1_000_000;
+  serial = 0;
+  reachable = true;
+  /** Accounts that there are. */
+  accounts = new Map([["alice", 1001], ["bob", 1002]]);
+  /** What a user-agent does instead of its work. */
+  userAgent: Map<string, () => Promise<UserAgentExit>> = new Map();
+
+  constructor(readonly folder: string) {
+    this.state = new State(`${folder}/state.db`, () => this.now);
+  }
+
+  async open(): Promise<this> {
+    const device = {
+      deviceId,
+      server: "https://agents.test",
+      publicUrl: "https://agents.test",
+      ...anchors,
+      leaving: false,
+    };
+    this.state.saveDevice(device);
+    const key = await createDeviceKey(`${this.folder}/device.key`);
+    this.worker = new DeviceWorker({
+      state: this.state,
+      platform: this.platform,
+      identity: { device, key },
+      client: this.client,
+      program: { argv: ["device-trust"], env: {}, files: [] },
+      log: openLog({ write: () => {}, text: false }),
+      now: () => this.now,
+      random: () => 0.5,
+      openChannel: (account) => this.log.push(`channel ${account.name}`),
+    });
+    return this;
+  }
+
+  readonly client: ServerClient = {
+    clock: { offset: 0, known: true },
+    request: (request) => Promise.resolve(this.#answer(request)),
+    close: () => {},
+  };
+
+  readonly platform: DevicePlatform = {
+    os: "linux",
+    paths: systemPaths({ os: "linux", root: "/nowhere" }),
+    privileged: false,
+    system: () => Promise.resolve({ os: "linux", hostname: "laptop", osVersion: "Test 1" }),
+    account: (name) => {
+      const uid = this.accounts.get(name);
+      if (uid === undefined) {
+        return Promise.reject(new Problem("no-local-account", `There is no account '${name}'.`));
+      }
+      return Promise.resolve({ name, uid, gid: uid, home: `/home/${name}`, runAs: "self" });
+    },
+    writeFilters: () => {
+      this.log.push("write filters");
+      return [filter];
+    },
+    inspectFilters: () => [filter],
+    removeFilters: () => {
+      this.log.push("remove filters");
+      return { removed: ["/policy.json"], removedDirectories: [], left: [] };
+    },
+    startUserAgent: (account) => this.#userAgent(account),
+  };
+
+  desired(users: DesiredState["users"], enabled = true): Promise<void> {
+    const desired: DesiredState = {
+      brand: "JumpCloud",
+      distribution: { enabled },
+      certificate: { keyAlgorithm: "P-256", overlapSeconds: 604800 },
+      selection: { patterns: ["https://localhost:8443"] },
+      macosApplications: [],
+      trustAnchors: anchors,
+      users,
+    };
+    return this.worker.desired(`"${++this.serial}"`, JSON.stringify(desired), false);
+  }
+
+  states(): Record<string, string> {
+    return Object.fromEntries(this.state.users().map((row) => [row.username, row.state]));
+  }
+
+  async #userAgent(account: Account): Promise<UserAgentExit> {
+    this.log.push(`run ${account.name}`);
+    const instead = this.userAgent.get(account.name);
+    if (instead) return await instead();
+    const uid = String(account.uid);
+    const slice = this.worker.slice(uid);
+    const serial = slice.leaves[0]?.serial ?? "aa";
+    this.worker.report(uid, {
+      userId: slice.userId,
+      state: slice.wanted ? "installed" : "removed",
+      ...(slice.wanted ? { serial } : {}),
+      held: slice.wanted ? [serial] : [],
+      removed: slice.wanted ? [] : [{ kind: "leaf", id: serial }],
+    });
+    return { code: 0, timedOut: false, errors: "" };
+  }
+
+  #answer({ method, path, body }: ServerRequest): ServerAnswer {
+    if (!this.reachable) throw new Problem("unreachable", "No answer.");
+    this.log.push(`${method} ${path.split("/").at(-1)}`);
+    if (path.endsWith("/reports")) this.reports.push(JSON.parse(new TextDecoder().decode(body)));
+    return { status: 204, headers: new Headers(), body: new Uint8Array() };
+  }
+}
+
+async function withDevice(test: (scratch: Scratch) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  const scratch = await new Scratch(folder).open();
+  try {
+    await test(scratch);
+  } finally {
+    scratch.worker.stop();
+    scratch.state.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const user = (userId: string, username: string, ...serials: string[]) => ({
+  userId,
+  username,
+  email: `${username}@example.com`,
+  leaves: serials.map((serial) => ({ serial, status: "current" as const })),
+});
+const leafed = [user(alice, "alice", "aa"), user(bob, "bob", "aa")];
+
+Deno.test("ON: filters first, then each user's channel and user-agent, then the report", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired([user(alice, "alice")]);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.log, ["write filters", "channel alice", "run alice", "POST reports"]);
+    assert.deepEqual(scratch.states(), { alice: "installed" });
+    assert.deepEqual(scratch.reports.at(-1)?.users, [{
+      userId: alice,
+      state: "installed",
+      serial: "aa",
+      filters: [{ browser: "chrome", location: "/policy.json", state: "ok" }],
+    }]);
+  }));
+
+Deno.test("the server's echo of what was just installed starts nothing", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired([user(alice, "alice")]);
+    await scratch.worker.settle();
+    scratch.log.length = 0;
+    await scratch.desired([user(alice, "alice", "aa")]);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.log, ["write filters"]);
+  }));
+
+Deno.test("OFF: leaves go before the filters, so that no browser is left asking", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired(leafed);
+    await scratch.worker.settle();
+    scratch.log.length = 0;
+    await scratch.desired(leafed, false);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.log.slice(-2), ["remove filters", "POST reports"]);
+    assert.deepEqual(scratch.states(), { alice: "removed", bob: "removed" });
+    const removed = scratch.reports.at(-1)?.users.flatMap((user) => user.removed ?? []);
+    assert.deepEqual(removed?.map((item) => item.kind).toSorted(), ["filter", "leaf", "leaf"]);
+  }));
+
+Deno.test("the filters stay while one user's store cannot be emptied", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired(leafed);
+    await scratch.worker.settle();
+    scratch.userAgent.set("bob", () => {
+      scratch.worker.report("1002", {
+        userId: bob,
+        state: "removing",
+        held: [],
+        removed: [],
+        error: { code: "store-locked", message: "Somebody holds it." },
+      });
+      return Promise.resolve({ code: 4, timedOut: false, errors: "" });
+    });
+    scratch.log.length = 0;
+    await scratch.desired(leafed, false);
+    await scratch.worker.settle();
+    assert.ok(!scratch.log.includes("remove filters"));
+    assert.deepEqual(scratch.states(), { alice: "removed", bob: "removing" });
+    assert.equal(scratch.worker.needsAttention(), true);
+    scratch.userAgent.clear();
+    scratch.now += 600_000;
+    await scratch.worker.sync(false);
+    await scratch.worker.settle();
+    assert.ok(scratch.log.includes("remove filters"));
+  }));
+
+Deno.test("one user's stuck user-agent delays nobody else", () =>
+  withDevice(async (scratch) => {
+    let end = () => {};
+    scratch.userAgent.set("alice", () =>
+      new Promise((resolve) => {
+        end = () => resolve({ code: 143, timedOut: true, errors: "" });
+      }));
+    await scratch.desired([user(alice, "alice"), user(bob, "bob")]);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    assert.equal(scratch.states().bob, "installed");
+    await scratch.desired([user(alice, "alice"), user(bob, "bob", "aa")], false);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    assert.equal(scratch.states().bob, "removed");
+    end();
+    scratch.userAgent.clear();
+    await scratch.worker.settle();
+    assert.equal(scratch.states().alice, "removed");
+  }));
+
+Deno.test("a user-agent that ends without a word is a failure, tried again after a pause", () =>
+  withDevice(async (scratch) => {
+    const silent = () => Promise.resolve({ code: 139, timedOut: false, errors: "" });
+    scratch.userAgent.set("alice", silent);
+    await scratch.desired([user(alice, "alice")]);
+    await scratch.worker.settle();
+    const row = scratch.state.user(alice);
+    assert.equal(row?.state, "failed");
+    assert.match(row?.error?.message ?? "", /ended with code 139/);
+    assert.equal(scratch.worker.nextTry(), scratch.now + 500);
+    scratch.log.length = 0;
+    await scratch.worker.sync(false);
+    await scratch.worker.settle();
+    assert.ok(!scratch.log.includes("run alice"));
+    scratch.now += 500;
+    scratch.userAgent.clear();
+    await scratch.worker.sync(false);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.states(), { alice: "installed" });
+  }));
+
+Deno.test("a user without a local account is reported and asks for nothing", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired([user(alice, "carol")]);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.log, ["remove filters", "POST reports"]);
+    assert.equal(scratch.reports[0]?.users[0]?.error?.code, "no-local-account");
+    assert.equal(scratch.worker.needsAttention(), true);
+  }));
+
+Deno.test("a refused desired state changes nothing and is remembered as an event", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired([user(alice, "alice")]);
+    await scratch.worker.settle();
+    const before = scratch.state.desired();
+    scratch.log.length = 0;
+    for (const body of ["{}", "<html>", "", '{"users": []}']) {
+      await assert.rejects(scratch.worker.desired('"9"', body, true), Problem);
+    }
+    assert.deepEqual(scratch.log, []);
+    assert.deepEqual(scratch.state.desired(), before);
+    assert.equal(scratch.state.events(1)[0]?.type, "desired-state.refused");
+  }));
+
+Deno.test("a user that left the desired state is removed, reported, and then forgotten", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired(leafed);
+    await scratch.worker.settle();
+    await scratch.desired([user(bob, "bob", "aa")]);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.states(), { bob: "installed" });
+    assert.ok(!scratch.log.includes("remove filters"));
+    assert.equal(scratch.reports.at(-1)?.users[0]?.state, "removed");
+  }));
+
+Deno.test("a report that was not heard is sent again", () =>
+  withDevice(async (scratch) => {
+    scratch.reachable = false;
+    await scratch.desired([user(alice, "alice")]);
+    await scratch.worker.settle();
+    assert.equal(scratch.reports.length, 0);
+    assert.ok((scratch.worker.nextTry() ?? Infinity) <= scratch.now + 1000);
+    scratch.reachable = true;
+    await scratch.worker.sync(false);
+    await scratch.worker.settle();
+    assert.equal(scratch.reports.length, 1);
+  }));
+
+Deno.test("a report for another user is refused", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired(leafed);
+    await scratch.worker.settle();
+    const forged = { userId: bob, state: "removed" as const, held: [], removed: [] };
+    assert.throws(() => scratch.worker.report("1001", forged), Problem);
+    assert.deepEqual(scratch.states(), { alice: "installed", bob: "installed" });
+  }));
+
+Deno.test("leaving empties every store once more, also those that OFF had emptied", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired(leafed);
+    await scratch.worker.settle();
+    await scratch.desired(leafed, false);
+    await scratch.worker.settle();
+    scratch.log.length = 0;
+    await scratch.worker.leave("deleted");
+    await scratch.worker.settle();
+    assert.ok(scratch.log.includes("run alice") && scratch.log.includes("run bob"));
+    assert.ok(!scratch.log.includes("POST reports"));
+    assert.equal(scratch.worker.isClean(), true);
+  }));
+
+Deno.test("a settled store is looked at again after an hour", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired([user(alice, "alice", "aa")]);
+    await scratch.worker.settle();
+    scratch.log.length = 0;
+    scratch.now += 3_599_000;
+    await scratch.worker.sync(false);
+    await scratch.worker.settle();
+    assert.ok(!scratch.log.includes("run alice"));
+    scratch.now += 1000;
+    await scratch.desired([user(alice, "alice", "aa")]);
+    await scratch.worker.settle();
+    assert.ok(scratch.log.includes("run alice"));
+  }));
