@@ -1,0 +1,55 @@
+/** Programs and libraries that nobody here wrote, and that tests ask whether the work is right. */
+import {
+  ensurePackages,
+  isOnThisMachine,
+  LIBNSS3,
+  type PackagedPart,
+  type PackageWorld,
+} from "../platform/linux/packages.ts";
+
+/** Every witness and the Debian package that brings it. */
+export const WITNESSES = {
+  libnss3: LIBNSS3,
+  certutil: { package: "libnss3-tools", programs: ["certutil"] },
+  pk12util: { package: "libnss3-tools", programs: ["pk12util"] },
+  openssl: { package: "openssl", programs: ["openssl"] },
+  certtool: { package: "gnutls-bin", programs: ["certtool"] },
+  curl: { package: "curl", programs: ["curl"] },
+  chromium: { package: "chromium", programs: ["chromium"] },
+  setpriv: { package: "util-linux", programs: ["setpriv"] },
+  unshare: { package: "util-linux", programs: ["unshare"] },
+  ps: { package: "procps", programs: ["ps"] },
+  "systemd-analyze": { package: "systemd", programs: ["systemd-analyze"] },
+} as const satisfies Record<string, PackagedPart>;
+
+/** The name of one of {@link WITNESSES}. */
+export type Witness = keyof typeof WITNESSES;
+
+/** All of them. */
+export const ALL_WITNESSES = Object.keys(WITNESSES).filter(isWitness);
+
+/** Those of the wanted witnesses that this machine does not have. */
+export function missing(
+  wanted: readonly Witness[] = ALL_WITNESSES,
+  isThere: (part: PackagedPart) => boolean = isOnThisMachine,
+): Witness[] {
+  return wanted.filter((witness) => !isThere(WITNESSES[witness]));
+}
+
+/**
+ * Sees that the wanted witnesses are there, installing what is missing where that is possible
+ * (see `ensurePackages`).
+ *
+ * @returns those that are still missing
+ */
+export async function ensureWitnesses(
+  wanted: readonly Witness[],
+  world: PackageWorld,
+): Promise<Witness[]> {
+  await ensurePackages(wanted.map((witness) => WITNESSES[witness]), world);
+  return missing(wanted, world.isThere);
+}
+
+function isWitness(name: string): name is Witness {
+  return name in WITNESSES;
+}
