@@ -24,12 +24,16 @@ export interface AccountWorld {
   /** The caller's own effective user id (`Deno.uid()`). */
   uid: number;
   run: RunCommand;
+  /** The kernel's mount table; `/proc/self/mountinfo` by default. */
+  mounts?: () => Promise<string>;
 }
 
 /**
  * Finds the account of exactly this name. Throws `Problem`:
  * `no-local-account` when there is none (or only one by another spelling);
- * `system-account` for uid 0, uids below UID_MIN and 65534.
+ * `system-account` for uid 0, uids below UID_MIN, 65534 and 65535;
+ * `home-missing` when it has no home at all;
+ * `internal` when the name service fails, or the account is not the caller's and the caller not root.
  */
 export type LookUpAccount = (name: string, world: AccountWorld) => Promise<Account>;
 

@@ -1,15 +1,135 @@
-/** Accounts on Linux: name service or a `passwd` file under `--root`. */
+/** Accounts on Linux: the name service, or a `passwd` file under `--root`. */
+import { dirname, join, posix } from "node:path";
 import type { Account, AccountWorld } from "../accounts.ts";
+import { Problem } from "../errors.ts";
+import { checkRootOwnedDir, readRegularFile } from "../files.ts";
+import { fileSystemType, isNetworkFileSystem } from "./mounts.ts";
+import {
+  findPasswdEntry,
+  lowestPersonalUid,
+  type PasswdEntry,
+  systemAccountReason,
+} from "./passwd.ts";
 
 /** See `LookUpAccount` in platform/accounts.ts. Says nothing of the home: see {@link checkHome}. */
-export function lookUpAccount(_name: string, _world: AccountWorld): Promise<Account> {
-  throw new Error("signature only");
+export async function lookUpAccount(name: string, world: AccountWorld): Promise<Account> {
+  const passwd = world.root === undefined ? undefined : readUnder(world.root, "etc/passwd");
+  const entry = passwd === undefined
+    ? await askNameService(name, world)
+    : findPasswdEntry(passwd, name);
+  if (!entry) {
+    const where = passwd === undefined ? "on this computer" : `in ${world.root}/etc/passwd`;
+    throw new Problem(
+      "no-local-account",
+      `No account is named exactly '${name}' ${where}: create it, or bind the user to another one`,
+    );
+  }
+  const lowest = lowestPersonalUid(readUnder(world.root ?? "/", "etc/login.defs"));
+  const system = systemAccountReason(entry.uid, lowest);
+  if (system) {
+    throw new Problem(
+      "system-account",
+      `The account '${name}' ${system}: bind the user to the account of a person`,
+    );
+  }
+  if (!entry.home.startsWith("/")) {
+    throw new Problem(
+      "home-missing",
+      `The account '${name}' has no home: give it one (usermod -d)`,
+    );
+  }
+  const home = posix.normalize(entry.home);
+  return {
+    name,
+    uid: entry.uid,
+    gid: entry.gid,
+    home: passwd === undefined ? home : join(world.root ?? "/", home),
+    runAs: rights(entry, world, passwd === undefined),
+  };
 }
 
 /**
  * See `CheckHome` in platform/accounts.ts. Works in the agent, and in the user-agent, which is
  * the one to ask where the agent's unit hides homes (`ProtectHome=yes`).
  */
-export function checkHome(_account: Account, _world: AccountWorld): Promise<void> {
-  throw new Error("signature only");
+export async function checkHome(account: Account, world: AccountWorld): Promise<void> {
+  const { name, home } = account;
+  // Before anything else: a server that is down would keep whoever touches its files.
+  await refuseSharedHome(account, home, world);
+  let real: string;
+  let info: Deno.FileInfo;
+  try {
+    real = await Deno.realPath(home);
+    info = await Deno.stat(real);
+  } catch (cause) {
+    throw new Problem(
+      "home-missing",
+      `The home ${home} of '${name}' is not there (not mounted yet?); it is tried again later`,
+      { cause },
+    );
+  }
+  if (!info.isDirectory) {
+    throw new Problem("home-missing", `The home ${home} of '${name}' is not a directory`);
+  }
+  await refuseSharedHome(account, real, world);
+  const owner = account.runAs === "self" && world.uid !== 0 ? world.uid : account.uid;
+  if (info.uid !== owner) {
+    throw new Problem(
+      "system-account",
+      `The home ${home} of '${name}' belongs to uid ${info.uid}, not to uid ${owner}: ` +
+        `give the account a home of its own (usermod -d, chown)`,
+    );
+  }
 }
+
+async function refuseSharedHome(account: Account, path: string, world: AccountWorld) {
+  const mounts = await (world.mounts?.() ?? Deno.readTextFile("/proc/self/mountinfo"));
+  const type = fileSystemType(mounts, path);
+  if (type === undefined || !isNetworkFileSystem(type)) return;
+  throw new Problem(
+    "shared-home",
+    `The home ${account.home} of '${account.name}' is on a network file system (${type}): ` +
+      "every computer that mounts it would present this one's certificate, so none is installed",
+  );
+}
+
+function rights(entry: PasswdEntry, world: AccountWorld, known: boolean): Account["runAs"] {
+  const { uid, gid } = entry;
+  if (world.uid === 0) return { uid, gid, groups: known ? "own" : "none" };
+  if (!known || uid === world.uid) return "self";
+  throw new Problem(
+    "internal",
+    `Without root rights only uid ${world.uid} can be served, and '${entry.name}' is uid ${uid}: ` +
+      "run the agent as root",
+  );
+}
+
+/** Asks for exactly this name: `getent` itself would take a number for a uid. */
+async function askNameService(name: string, world: AccountWorld): Promise<PasswdEntry | undefined> {
+  // deno-lint-ignore no-control-regex
+  if (!/^[^\0-\x1f\x7f:/]+$/.test(name)) return undefined;
+  const { code, timedOut, stdoutTail, stderrTail } = await world.run({
+    argv: ["/usr/bin/getent", "passwd", "--", name],
+    env: { PATH: "/usr/bin:/bin", LC_ALL: "C.UTF-8" },
+    timeoutMs: 10_000,
+  });
+  if (code === NOT_FOUND) return undefined;
+  if (code !== 0) {
+    const why = timedOut ? "the name service did not answer in 10 s" : stderrTail.trim();
+    throw new Problem("internal", `Cannot look up the account '${name}': ${why || `exit ${code}`}`);
+  }
+  return findPasswdEntry(stdoutTail, name);
+}
+
+/** Exit code of `getent` for a key that no database has (getent(1)). */
+const NOT_FOUND = 2;
+
+/** A text under a root that only root (or we) can change; undefined where it is not there. */
+function readUnder(root: string, path: string): string | undefined {
+  const file = join(root, path);
+  if (!checkRootOwnedDir(dirname(file), root)) return undefined;
+  const bytes = readRegularFile(file, MAX_BYTES);
+  return bytes && new TextDecoder().decode(bytes);
+}
+
+const MAX_BYTES = 16 * 1024 * 1024;
