@@ -35,11 +35,11 @@ export function obstacle(directory: string, doing: string, cause: unknown): Prob
 }
 
 function lockedProblem(directory: string, doing: string, cause: unknown): Problem {
-  const holders = lockHolders(directory);
-  const holder = holders.length > 0 ? holders.join(", ") : "another program";
+  const holders = lockHolders(directory).join(", ");
   return new Problem(
     "store-locked",
-    `${doing}: ${holder} holds ${directory}. It is tried again; if this stays, close that program.`,
+    `${doing}: ${holders || "another program, most likely,"} holds ${directory}. It is tried ` +
+      "again; if this stays, close the browsers.",
     { cause },
   );
 }
