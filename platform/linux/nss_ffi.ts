@@ -520,12 +520,12 @@ const PUBLIC_RSA_MODULUS = 40;
 const SEC_ITEM_SIZE = 24;
 
 /** A C string; the buffer keeps it alive for the call. */
-function cString(text: string): Uint8Array<ArrayBuffer> {
+export function cString(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(`${text}\0`);
 }
 
 /** A SECItem followed by its own data, so that passing the one keeps the other alive. */
-function secItem(data: Uint8Array): Uint8Array<ArrayBuffer> {
+export function secItem(data: Uint8Array): Uint8Array<ArrayBuffer> {
   const buffer = new ArrayBuffer(SEC_ITEM_SIZE + data.length);
   const bytes = new Uint8Array(buffer);
   bytes.set(data, SEC_ITEM_SIZE);
@@ -543,7 +543,7 @@ function readItem(item: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
 }
 
 /** A copy of the data of a SECItem that lies at an offset in NSS's memory. */
-function copyItem(base: Handle, offset: number): Uint8Array<ArrayBuffer> {
+export function copyItem(base: Handle, offset: number): Uint8Array<ArrayBuffer> {
   const view = new Deno.UnsafePointerView(base);
   const data = view.getPointer(offset + 8);
   const length = view.getUint32(offset + 16);
@@ -572,7 +572,7 @@ function readCell(cell: Uint8Array<ArrayBuffer>): Deno.PointerValue {
  * The payload pointers of a list whose head is a PRCList (prclist.h) at offset 0: key lists and
  * certificate lists alike have links of 16 bytes, then the pointer; the list ends at its own head.
  */
-function walkList(list: Handle): Handle[] {
+export function walkList(list: Handle): Handle[] {
   const payloads: Handle[] = [];
   let node = new Deno.UnsafePointerView(list).getPointer(0);
   while (node !== null && !Deno.UnsafePointer.equals(node, list)) {
