@@ -24,7 +24,7 @@ export async function lookUpAccount(name: string, world: AccountWorld): Promise<
       `No account is named exactly '${name}' ${where}: create it, or bind the user to another one`,
     );
   }
-  const lowest = lowestPersonalUid(readUnder(world.root ?? "/", "etc/login.defs"));
+  const lowest = lowestPersonalUid(await readLoginDefs(world.root));
   const system = systemAccountReason(entry.uid, lowest);
   if (system) {
     throw new Problem(
@@ -38,7 +38,7 @@ export async function lookUpAccount(name: string, world: AccountWorld): Promise<
       `The account '${name}' has no home: give it one (usermod -d)`,
     );
   }
-  const home = posix.normalize(entry.home);
+  const home = posix.resolve(entry.home);
   return {
     name,
     uid: entry.uid,
@@ -123,6 +123,17 @@ async function askNameService(name: string, world: AccountWorld): Promise<Passwd
 
 /** Exit code of `getent` for a key that no database has (getent(1)). */
 const NOT_FOUND = 2;
+
+/** The system's own may be a link, as some distributions have it; nobody but root can set it. */
+async function readLoginDefs(root: string | undefined): Promise<string | undefined> {
+  if (root !== undefined) return readUnder(root, "etc/login.defs");
+  try {
+    return await Deno.readTextFile("/etc/login.defs");
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
 
 /** A text under a root that only root (or we) can change; undefined where it is not there. */
 function readUnder(root: string, path: string): string | undefined {
