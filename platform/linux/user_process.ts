@@ -1,6 +1,9 @@
 /** Starts programs with a user's rights: through setpriv, or the user-agent's systemd unit. */
+import fs from "node:fs";
 import type { Account } from "../accounts.ts";
 import type { CommandResult, RunCommand } from "../command.ts";
+import { Problem } from "../errors.ts";
+import { USER_AGENT_TEMPLATE, userAgentUnitName } from "./service.ts";
 
 /** How {@link startAsUser} starts a program. */
 export interface StartOptions {
@@ -16,37 +19,122 @@ export interface UserProcessWorld {
   run: RunCommand;
   /** `--root`; with one, systemd is never used. */
   root?: string;
+  /** Whether something is at a path; the file system by default. */
+  exists?: (path: string) => boolean;
 }
 
-/** Runs a program as the account's user to its end, umask 077, nothing inherited. */
+/**
+ * Runs a program as the account's user to its end: uid, gid, supplementary groups and environment
+ * are that user's and nothing of ours is inherited; umask 077; it ends when we do. Throws `Problem`
+ * `internal` when it cannot be started.
+ */
 export function startAsUser(
-  _account: Account,
-  _program: readonly [string, ...string[]],
-  _options: StartOptions,
-  _world: UserProcessWorld,
+  account: Account,
+  program: readonly [string, ...string[]],
+  { env, timeoutMs = DEADLINE_MS, signal }: StartOptions,
+  { run }: UserProcessWorld,
 ): Promise<CommandResult> {
-  throw new Error("signature only");
+  const argv = account.runAs === "self" ? program : dropRights(account.runAs, program);
+  return run({ argv, env: { ...userEnvironment(account), ...env }, timeoutMs, signal });
 }
 
 /** Whether the user-agent runs as a systemd unit here: systemd runs and the template is installed. */
-export function hasUserAgentUnit(_world: UserProcessWorld): boolean {
-  throw new Error("signature only");
+export function hasUserAgentUnit({ root, exists = fs.existsSync }: UserProcessWorld): boolean {
+  return root === undefined && exists("/run/systemd/system") &&
+    UNIT_FOLDERS.some((folder) => exists(`${folder}/${USER_AGENT_TEMPLATE}`));
 }
 
-/** Runs `device-trust-user-agent@<uid>` to its end and stops it at the deadline. */
-export function startUserAgentUnit(
-  _account: Account,
-  _options: StartOptions,
-  _world: UserProcessWorld,
+/**
+ * Runs `device-trust-user-agent@<uid>` to its end and stops it at the deadline or the signal. The
+ * program and its environment are the unit's; what it says is in the journal.
+ */
+export async function startUserAgentUnit(
+  account: Account,
+  { timeoutMs = DEADLINE_MS, signal }: Omit<StartOptions, "env">,
+  { run }: UserProcessWorld,
 ): Promise<CommandResult> {
-  throw new Error("signature only");
+  const unit = userAgentUnitName(account.uid);
+  const systemctl = (...args: string[]): [string, ...string[]] => ["/usr/bin/systemctl", ...args];
+  const env = { PATH: SYSTEM_PATH, LANG: "C.UTF-8" };
+  const started = await run({
+    argv: systemctl("start", "--wait", "--no-ask-password", "--", unit),
+    env,
+    timeoutMs,
+    signal,
+  });
+  if (!started.timedOut && !signal?.aborted) return started;
+  // Ending systemctl ends the waiting, not the unit.
+  const stopped = await run({
+    argv: systemctl("stop", "--no-ask-password", "--", unit),
+    env,
+    timeoutMs: STOP_MS,
+  });
+  if (stopped.code === 0) return started;
+  throw new Problem("internal", `Cannot stop ${unit}: ${stopped.stderrTail.trim()}`);
 }
 
 /** Whether that user can reach and read every one of these files. */
-export function canExecute(
-  _account: Account,
-  _files: readonly string[],
-  _world: UserProcessWorld,
+export async function canExecute(
+  account: Account,
+  files: readonly string[],
+  world: UserProcessWorld,
 ): Promise<boolean> {
-  throw new Error("signature only");
+  const script = 'for file; do [ -r "$file" ] || exit 3; done';
+  const { code, stderrTail } = await startAsUser(
+    account,
+    ["/bin/sh", "-c", script, "sh", ...files],
+    { timeoutMs: 10_000 },
+    world,
+  );
+  if (code === 0 || code === 3) return code === 0;
+  throw new Problem(
+    "internal",
+    `Cannot run a program as '${account.name}' (uid ${account.uid}): ${stderrTail.trim()}`,
+  );
+}
+
+const DEADLINE_MS = 120_000;
+/** Above the unit's own time from SIGTERM to SIGKILL. */
+const STOP_MS = 20_000;
+const SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin";
+
+/** Where systemd reads units that administrators and packages put there (systemd.unit(5)). */
+const UNIT_FOLDERS = [
+  "/etc/systemd/system",
+  "/run/systemd/system",
+  "/usr/local/lib/systemd/system",
+  "/usr/lib/systemd/system",
+  "/lib/systemd/system",
+];
+
+/**
+ * The rights of one user for good: setpriv(1) changes groups, gid and uid in this order, then
+ * replaces itself. Deno's own `uid` and `gid` would leave the user without supplementary groups.
+ */
+function dropRights(
+  { uid, gid, groups }: Exclude<Account["runAs"], "self">,
+  program: readonly string[],
+): [string, ...string[]] {
+  return [
+    "/usr/bin/setpriv",
+    `--reuid=${uid}`,
+    `--regid=${gid}`,
+    groups === "own" ? "--init-groups" : "--clear-groups",
+    "--inh-caps=-all",
+    "--no-new-privs",
+    "--pdeathsig=TERM",
+    "--",
+    ...program,
+  ];
+}
+
+function userEnvironment({ name, home }: Account): Record<string, string> {
+  return {
+    HOME: home,
+    USER: name,
+    LOGNAME: name,
+    SHELL: "/bin/sh",
+    PATH: SYSTEM_PATH,
+    LANG: "C.UTF-8",
+  };
 }
