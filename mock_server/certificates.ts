@@ -66,8 +66,14 @@ export class Certificates {
   /** Up to when `settle` has looked, and when it is to look again. */
   #settledAt = 0;
   #next?: { overlapSeconds: number; at: number };
+  #revision = 0;
 
   constructor(private readonly database: Database) {}
+
+  /** Another number after every revocation; for who keeps what was made from them. */
+  get revision(): number {
+    return this.#revision;
+  }
 
   /** Adds a leaf. */
   add(certificate: IssuedCertificate): void {
@@ -194,6 +200,7 @@ export class Certificates {
 
   /** Revokes one leaf; false when it is unknown or revoked already. */
   revoke(serial: string, reason: RevocationReason, now: number): boolean {
+    this.#revision++;
     return this.database.run(
       `UPDATE certificate SET revokedAt = $now, reason = $reason
        WHERE serial = $serial AND revokedAt IS NULL`,
@@ -203,6 +210,7 @@ export class Certificates {
 
   /** Revokes every leaf of `owner` that is not revoked, expired ones left alone; which they were. */
   revokeAll(owner: Owner, reason: RevocationReason, now: number): RevokedCertificate[] {
+    this.#revision++;
     return this.database.all(
       RevokedRow,
       `UPDATE certificate SET revokedAt = $now, reason = $reason
@@ -243,6 +251,7 @@ export class Certificates {
     );
     this.#settledAt = now;
     this.#next = undefined;
+    this.#revision++;
     return { superseded, expired };
   }
 
