@@ -3,7 +3,11 @@ import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { Problem, toProblem } from "../platform/errors.ts";
 import type { DeviceWorker } from "./device_worker.ts";
+import type { Leaving } from "./leave.ts";
 import { CHANNEL_LIMITS, LocalCertificateRequest, UserAgentReport } from "./local_contract.ts";
+
+/** What the channel needs of the worker. Each method is about the user that an account serves. */
+export type UserWork = Pick<DeviceWorker, "slice" | "onChange" | "certificate" | "report">;
 
 /** Longest that a question is held open, seconds. */
 const LONGEST_WAIT = 300;
@@ -12,7 +16,7 @@ const LONGEST_WAIT = 300;
  * The channel of one account. Whoever can connect is that user (the socket's folder and mode say
  * so), and nothing here lets one name another: the account's own user is the only one there is.
  */
-export function userChannel(worker: DeviceWorker, uid: string, now: () => number): Hono {
+export function userChannel(worker: UserWork, uid: string, now: () => number): Hono {
   const app = new Hono();
   app.use(limited(now));
   app.use(bodyLimit({
@@ -44,7 +48,7 @@ export function userChannel(worker: DeviceWorker, uid: string, now: () => number
 }
 
 /** The administrator's channel: root alone can connect. */
-export function controlChannel(actions: { unenroll: () => Promise<unknown> }): Hono {
+export function controlChannel(actions: { unenroll: () => Promise<Leaving> }): Hono {
   const app = new Hono();
   app.post("/unenroll", async (c) => c.json(await actions.unenroll()));
   app.notFound((c) => c.json({ code: "internal", message: "No such request." }, 404));
@@ -78,7 +82,7 @@ function limited(now: () => number) {
 }
 
 async function sliceAnswer(
-  worker: DeviceWorker,
+  worker: UserWork,
   uid: string,
 ): Promise<{ body: string; etag: string }> {
   const body = JSON.stringify(worker.slice(uid));
@@ -91,7 +95,7 @@ async function sliceAnswer(
   return { body, etag: `"${new Uint8Array(digest).slice(0, 16).toHex()}"` };
 }
 
-async function changed(worker: DeviceWorker, seconds: number, gone: AbortSignal): Promise<void> {
+async function changed(worker: UserWork, seconds: number, gone: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
     const timer = setTimeout(finish, seconds * 1000);
     const stop = worker.onChange(finish);
