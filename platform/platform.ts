@@ -3,10 +3,12 @@
  * user-agent for a {@link UserPlatform}; both get the adapters of the system they run on.
  */
 import type { Account } from "./accounts.ts";
-import { runCommand } from "./command.ts";
+import { type CommandResult, runCommand } from "./command.ts";
 import { Problem } from "./errors.ts";
 import { checkHome, lookUpAccount } from "./linux/accounts.ts";
-import { openNssdb, removeCreatedPaths } from "./linux/nssdb.ts";
+import { fileSystemProbe, openNssdb, removeCreatedPaths } from "./linux/nssdb.ts";
+import type { ChallengeOptions, NssChallenge } from "./linux/nss_handshake.ts";
+import type { InspectedStore } from "./linux/nss_inspection.ts";
 import { findRunningBrowsers, type RunningBrowser } from "./linux/running_browsers.ts";
 import {
   type DesiredFilters,
@@ -24,6 +26,7 @@ import {
   startAsUser,
   startUserAgentUnit,
 } from "./linux/user_process.ts";
+import type { UnservedBrowser } from "./linux/unserved_browsers.ts";
 import { type Os, type SystemPaths, systemPaths, userPaths } from "./paths.ts";
 import type { CreatedPath, TrustStore } from "./trust_store.ts";
 
@@ -66,6 +69,8 @@ export interface DevicePlatform {
     program: SelfProgram,
     signal: AbortSignal,
   ): Promise<UserAgentExit>;
+  /** Runs this program as that user to its end, or to the end of the time. */
+  runAsUser(account: Account, program: SelfProgram, timeoutMs: number): Promise<CommandResult>;
 }
 
 /** What a user-agent needs of an operating system. */
@@ -84,6 +89,12 @@ export interface UserPlatform {
   /** Removes what is empty of everybody's things; returns the paths that went. */
   removeCreated(created: CreatedPath[]): Promise<string[]>;
   runningBrowsers(): Promise<RunningBrowser[]>;
+  /** What the stores hold now, changing nothing; blocks, see `inspectStores`. */
+  inspectStores(timeoutMs: number): Promise<InspectedStore[]>;
+  /** Browsers that present no leaf, and why. */
+  unservedBrowsers(): Promise<UnservedBrowser[]>;
+  /** Answers a portal's challenge from a store, as a browser would. @throws ChallengeFailed */
+  answerChallenge(options: ChallengeOptions): Promise<NssChallenge>;
 }
 
 /** This very program, to be started again. */
@@ -128,6 +139,11 @@ export function devicePlatform(root: string | undefined): DevicePlatform {
         );
       return { code: result.code, timedOut: result.timedOut, errors: result.stderrTail };
     },
+    async runAsUser(account, program, timeoutMs) {
+      const able = await reachable(account, program, root);
+      const { argv, env } = program;
+      return await startAsUser(able, argv, { env, timeoutMs }, { run: runCommand, ...under });
+    },
   };
 
   /**
@@ -170,6 +186,18 @@ export function userPlatform(root: string | undefined): UserPlatform {
     openStore: (options) => openNssdb({ ...place, ...options }),
     removeCreated: (created) => removeCreatedPaths(created),
     runningBrowsers: () => Promise.resolve(findRunningBrowsers(ownUid)),
+    async inspectStores(timeoutMs) {
+      const { inspectStores } = await import("./linux/nss_inspection.ts");
+      return inspectStores({ ...place, uid: ownUid }, timeoutMs);
+    },
+    async unservedBrowsers() {
+      const { findUnservedBrowsers } = await import("./linux/unserved_browsers.ts");
+      return findUnservedBrowsers(home, fileSystemProbe);
+    },
+    async answerChallenge(options) {
+      const { challengeFromNss } = await import("./linux/nss_handshake.ts");
+      return await challengeFromNss(options);
+    },
   };
 }
 
