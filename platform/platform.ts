@@ -69,6 +69,10 @@ export interface DevicePlatform {
     program: SelfProgram,
     signal: AbortSignal,
   ): Promise<UserAgentExit>;
+}
+
+/** What `doctor` needs beside: to look at a user's things with that user's rights. */
+export interface UserRunner {
   /** Runs this program as that user to its end, or to the end of the time. */
   runAsUser(account: Account, program: SelfProgram, timeoutMs: number): Promise<CommandResult>;
 }
@@ -107,7 +111,7 @@ export interface SelfProgram {
 }
 
 /** The agent's platform on this machine. @throws Problem `internal` on another system */
-export function devicePlatform(root: string | undefined): DevicePlatform {
+export function devicePlatform(root: string | undefined): DevicePlatform & UserRunner {
   requireLinux();
   const paths = systemPaths({ os: "linux", ...(root === undefined ? {} : { root }) });
   const uid = Deno.uid() ?? 0;
