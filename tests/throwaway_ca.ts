@@ -23,28 +23,34 @@ export interface ThrowawayCa {
 /** Makes one in a new folder below `folder`. */
 export function makeThrowawayCa(folder: string): ThrowawayCa {
   const dir = Deno.makeTempDirSync({ dir: folder, prefix: "ca-" });
-  const selfSign = (subject: string, name: string) => {
-    openssl(dir, [
-      ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
-      ...["-keyout", `${name}.key`, "-out", `${name}.pem`, "-subj", subject, "-days", "30"],
-    ]);
-    return pemToDer(Deno.readTextFileSync(`${dir}/${name}.pem`));
-  };
-  const root = selfSign("/CN=Throw-away Root", "ca");
+  selfSign(dir, "/CN=Throw-away Root", "ca");
+  return openThrowawayCa(dir);
+}
+
+/** One that was made before, in its own folder. */
+export function openThrowawayCa(folder: string): ThrowawayCa {
   return {
-    folder: dir,
-    root,
-    selfSigned: (subject) => selfSign(subject, "other"),
+    folder,
+    root: pemToDer(Deno.readTextFileSync(`${folder}/ca.pem`)),
+    selfSigned: (subject) => selfSign(folder, subject, "other"),
     issue(spki, { subject, serial, days = 30 }) {
-      Deno.writeTextFileSync(`${dir}/public.pem`, derToPem(spki, "PUBLIC KEY"));
-      openssl(dir, [
+      Deno.writeTextFileSync(`${folder}/public.pem`, derToPem(spki, "PUBLIC KEY"));
+      openssl(folder, [
         ...["x509", "-new", "-force_pubkey", "public.pem", "-subj", subject],
         ...["-CA", "ca.pem", "-CAkey", "ca.key", "-days", String(days)],
         ...["-set_serial", `0x${serial ?? randomHex(16)}`, "-out", "issued.pem"],
       ]);
-      return pemToDer(Deno.readTextFileSync(`${dir}/issued.pem`));
+      return pemToDer(Deno.readTextFileSync(`${folder}/issued.pem`));
     },
   };
+}
+
+function selfSign(folder: string, subject: string, name: string): Uint8Array {
+  openssl(folder, [
+    ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
+    ...["-keyout", `${name}.key`, "-out", `${name}.pem`, "-subj", subject, "-days", "30"],
+  ]);
+  return pemToDer(Deno.readTextFileSync(`${folder}/${name}.pem`));
 }
 
 /** The DER of the first block of a PEM text. */

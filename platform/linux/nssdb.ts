@@ -14,7 +14,13 @@ import type {
 } from "../trust_store.ts";
 import { NssDatabase } from "./nss_database.ts";
 import { type FolderProbe, nssDirectories, type NssDirectory } from "./nss_directories.ts";
-import { type Handle, Nss, NssError, NssMissing } from "./nss_ffi.ts";
+import {
+  type Handle,
+  Nss,
+  NssError,
+  NssMissing,
+  SEC_ERROR_REUSED_ISSUER_AND_SERIAL,
+} from "./nss_ffi.ts";
 import { CERTIFICATE_FILE, checkFolders, databaseExists, makeFolders } from "./nss_folders.ts";
 
 export { removeCreatedPaths } from "./nss_cleanup.ts";
