@@ -395,7 +395,7 @@ async function chromiumFilters(folder: string): Promise<unknown> {
     }
     throw new Error(`Chromium ended early: ${said}`);
   } finally {
-    browser.kill("SIGKILL");
+    browser.kill("SIGTERM");
     await browser.status;
     await Deno.remove(profile, { recursive: true });
   }
