@@ -296,7 +296,10 @@ export function fromPem(label: string, text: string, maxChars: number): Uint8Arr
   const base64 = armoured.slice(begin.length, -end.length).replace(/[\r\n\t ]/g, "");
   const wellFormed = /^[A-Za-z0-9+/]+={0,2}$/.test(base64) && base64.length % 4 === 0;
   const binary = wellFormed ? atob(base64) : "";
-  if (btoa(binary) !== base64) throw new DerError(`PEM block '${label}' is not base64`);
+  // Written again it must be the same: no stray bits in the last character.
+  if (binary === "" || btoa(binary) !== base64) {
+    throw new DerError(`PEM block '${label}' is not base64`);
+  }
   return Uint8Array.from(binary, (char) => char.charCodeAt(0));
 }
 

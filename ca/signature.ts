@@ -87,18 +87,13 @@ export function readPublicKey(spki: Uint8Array): PublicKey {
  */
 export async function isSignedBy(signed: SignedDer, spki: Uint8Array): Promise<boolean> {
   try {
-    const key = readPublicKey(spki);
-    if (key.kind === "P-256") {
-      if (!sameBytes(signed.algorithm, ECDSA_SHA256)) return false;
-      const raw = ecdsaFromDer(signed.signature);
-      const imported = await crypto.subtle.importKey("spki", copy(spki), EC, false, ["verify"]);
-      return await crypto.subtle.verify(ECDSA, imported, raw, copy(signed.body));
-    }
-    if (!sameBytes(signed.algorithm, RSA_SHA256)) return false;
-    const imported = await crypto.subtle.importKey("spki", copy(spki), PKCS1, false, ["verify"]);
-    return await crypto.subtle.verify(PKCS1, imported, copy(signed.signature), copy(signed.body));
+    const isEcdsa = readPublicKey(spki).kind === "P-256";
+    if (!sameBytes(signed.algorithm, isEcdsa ? ECDSA_SHA256 : RSA_SHA256)) return false;
+    return isEcdsa
+      ? await verifies(P256_KEY, ECDSA, spki, ecdsaFromDer(signed.signature), signed.body)
+      : await verifies(PKCS1, PKCS1, spki, signed.signature, signed.body);
   } catch (error) {
-    if (error instanceof DerError || error instanceof DOMException) return false;
+    if (error instanceof DerError) return false;
     throw error;
   }
 }
@@ -137,9 +132,29 @@ export async function sha256Hex(bytes: Uint8Array): Promise<string> {
   return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", copy(bytes))));
 }
 
-const EC = { name: "ECDSA", namedCurve: "P-256" };
+const P256_KEY = { name: "ECDSA", namedCurve: "P-256" };
 const ECDSA = { name: "ECDSA", hash: "SHA-256" };
 const PKCS1 = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" };
+
+/**
+ * Web Crypto's verdict. That a key is broken (a point off its curve, say) it tells now at import
+ * and now at use, as DOMException, TypeError or Error: whatever it throws is about these octets,
+ * for the rest of its arguments never change, and nothing was signed by such a key.
+ */
+async function verifies(
+  keyAlgorithm: typeof P256_KEY | typeof PKCS1,
+  algorithm: typeof ECDSA | typeof PKCS1,
+  spki: Uint8Array,
+  signature: Uint8Array,
+  body: Uint8Array,
+): Promise<boolean> {
+  try {
+    const key = await crypto.subtle.importKey("spki", copy(spki), keyAlgorithm, false, ["verify"]);
+    return await crypto.subtle.verify(algorithm, key, copy(signature), copy(body));
+  } catch {
+    return false;
+  }
+}
 
 function bitLength(positive: Uint8Array): number {
   const octets = positive[0] === 0 ? positive.subarray(1) : positive;

@@ -1,0 +1,37 @@
+/** For tests: programs that nobody here wrote, asked what they think of our certificates. */
+import { spawnSync } from "node:child_process";
+
+/** What a program answered. */
+export interface Answer {
+  ok: boolean;
+  /** Standard output. */
+  output: string;
+  /** Standard output and standard error, one after the other. */
+  text: string;
+}
+
+/** Runs a witness and waits. */
+export function ask(program: string, args: string[], input?: string | Uint8Array): Answer {
+  const { status, stdout, stderr } = spawnSync(program, args, {
+    input,
+    encoding: "utf8",
+    timeout: 60_000,
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  return { ok: status === 0, output: stdout ?? "", text: `${stdout ?? ""}${stderr ?? ""}` };
+}
+
+/** Whether a witness is not installed; tests that need it bear its name and are then ignored. */
+export function missing(program: string): boolean {
+  return spawnSync(program, ["--version"]).error !== undefined;
+}
+
+/** A folder for one test, removed after it. */
+export async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "device-trust-ca-" });
+  try {
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
