@@ -1,4 +1,8 @@
-/** A lock that the operating system releases when its holder ends, however it ends. */
+/**
+ * A lock that the operating system releases when its holder ends, however it ends. It is SQLite's
+ * own, on an empty database: Deno's file lock cannot be tried without waiting in all its versions.
+ */
+import { DatabaseSync } from "node:sqlite";
 
 /** Somebody else holds the lock. */
 export class LockHeld extends Error {
@@ -9,39 +13,78 @@ export class LockHeld extends Error {
 }
 
 /**
- * Takes the lock file at `path`, which then holds this process's id.
+ * Takes the lock at `path`; the file `path.pid` then holds this process's id.
  *
- * @param mode `fail` to throw at once, `wait` to block until it is free
+ * @param mode `fail` to throw soon, `wait` to block until it is free
  * @throws LockHeld
  */
 export function lockFile(path: string, mode: "fail" | "wait"): Disposable {
-  const file = Deno.openSync(path, { read: true, write: true, create: true, mode: 0o600 });
+  const lock = tryLock(path, mode === "wait" ? LONGEST_WAIT_MS : A_LOOK_MS);
+  if (!lock) throw new LockHeld(path, readHolder(path));
   try {
-    if (mode === "wait") file.lockSync(true);
-    else if (!file.tryLockSync(true)) throw new LockHeld(path, Deno.readTextFileSync(path).trim());
-    file.truncateSync(0);
-    file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
+    Deno.writeTextFileSync(`${path}.pid`, `${Deno.pid}\n`, { mode: 0o600 });
   } catch (error) {
-    file.close();
+    lock.close();
     throw error;
   }
-  return { [Symbol.dispose]: () => file.close() };
+  return { [Symbol.dispose]: () => lock.close() };
 }
 
-/** Who holds the lock file at `path`; undefined when nobody does. */
+/** Who holds the lock at `path`; undefined when nobody does. */
 export function lockHolder(path: string): { pid?: number } | undefined {
-  let file: Deno.FsFile;
   try {
-    file = Deno.openSync(path, { read: true, write: true });
+    // Looked at without opening it: closing a second handle would release this process's own lock.
+    Deno.statSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
+  const lock = tryLock(path, 0);
+  if (lock) {
+    lock.close();
+    return undefined;
+  }
+  const pid = Number(readHolder(path));
+  return Number.isInteger(pid) && pid > 0 ? { pid } : {};
+}
+
+/** More than a `status` that looks at the same moment holds it. */
+const A_LOOK_MS = 250;
+/** What SQLite takes at most, 24 days. */
+const LONGEST_WAIT_MS = 2 ** 31 - 1;
+const SQLITE_BUSY = 5;
+
+/** The lock, for as long as it is open; undefined when somebody else has it. */
+function tryLock(path: string, waitMs: number): DatabaseSync | undefined {
+  createPrivate(path);
+  const database = new DatabaseSync(path, { timeout: waitMs });
   try {
-    if (file.tryLockSync(true)) return undefined;
-    const pid = Number(Deno.readTextFileSync(path).trim());
-    return Number.isInteger(pid) && pid > 0 ? { pid } : {};
-  } finally {
-    file.close();
+    // Nothing is ever written, so no journal file may appear.
+    database.exec("PRAGMA journal_mode = MEMORY");
+    database.prepare("BEGIN IMMEDIATE").run();
+    return database;
+  } catch (error) {
+    database.close();
+    if (error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+function createPrivate(path: string): void {
+  try {
+    Deno.openSync(path, { write: true, createNew: true, mode: 0o600 }).close();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  }
+}
+
+function readHolder(path: string): string {
+  try {
+    return Deno.readTextFileSync(`${path}.pid`).trim();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw error;
   }
 }
