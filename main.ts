@@ -102,6 +102,21 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
       code = configCommand(root(), output);
     });
 
+  program.command("agent-inspect", { hidden: true })
+    .description("print what doctor wants to know of the calling user")
+    .action(async () => {
+      const { inspectCommand } = await import("./agent/user_inspection.ts");
+      code = await inspectCommand(root(), output);
+    });
+
+  program.command("agent-challenge", { hidden: true })
+    .description("answer a portal's challenge from an NSS database")
+    .argument("<request>", "JSON")
+    .action(async (request) => {
+      const { challengeCommand } = await import("./agent/challenge.ts");
+      code = await challengeCommand(root(), request, output);
+    });
+
   program.command("status")
     .description("show the device, its users and their certificates")
     .option("--json", "as JSON")

@@ -3,11 +3,11 @@
  * user-agent for a {@link UserPlatform}; both get the adapters of the system they run on.
  */
 import type { Account } from "./accounts.ts";
+import type { AnsweredChallenge, ChallengeOptions } from "./challenge.ts";
 import { type CommandResult, runCommand } from "./command.ts";
 import { Problem } from "./errors.ts";
 import { checkHome, lookUpAccount } from "./linux/accounts.ts";
 import { fileSystemProbe, openNssdb, removeCreatedPaths } from "./linux/nssdb.ts";
-import type { ChallengeOptions, NssChallenge } from "./linux/nss_handshake.ts";
 import type { InspectedStore } from "./linux/nss_inspection.ts";
 import { findRunningBrowsers, type RunningBrowser } from "./linux/running_browsers.ts";
 import {
@@ -98,7 +98,7 @@ export interface UserPlatform {
   /** Browsers that present no leaf, and why. */
   unservedBrowsers(): Promise<UnservedBrowser[]>;
   /** Answers a portal's challenge from a store, as a browser would. @throws ChallengeFailed */
-  answerChallenge(options: ChallengeOptions): Promise<NssChallenge>;
+  answerChallenge(options: ChallengeOptions): Promise<AnsweredChallenge>;
 }
 
 /** This very program, to be started again. */

@@ -5,79 +5,21 @@
  */
 import { createHash, X509Certificate } from "node:crypto";
 import { lookup } from "node:dns/promises";
-import { Problem, type ProblemCode } from "../errors.ts";
-import { intermediatesTo, offered, type Ranked } from "./client_certificate_choice.ts";
+import {
+  type AnsweredChallenge,
+  type Candidate,
+  ChallengeFailed,
+  type ChallengeOptions,
+  type ChallengeStage,
+  type ChallengeTrace,
+} from "../challenge.ts";
+import { Problem } from "../errors.ts";
+import { intermediatesTo, offered } from "./client_certificate_choice.ts";
 import { getRequest, type HttpAnswer, readAnswer } from "./http_answer.ts";
 import { type Handle, NssError } from "./nss_ffi.ts";
 import { type DatabaseEntry, openReadOnly, type ReadOnlyDatabase } from "./nss_reader.ts";
 import { NssTls, PR_IO_TIMEOUT_ERROR, type TlsConnection } from "./nss_tls_ffi.ts";
 import { readAnchors, serverDistrust } from "./server_identity.ts";
-
-/** A certificate that the browser would offer. */
-export interface Candidate extends Ranked {
-  /** SHA-256 of the DER, lower-case hexadecimal. */
-  sha256: string;
-  /** What a selection filter's `ISSUER` `CN` is compared with. */
-  issuerCommonName: string;
-}
-
-/** Which challenge to answer, and how. */
-export interface ChallengeOptions {
-  /** Folder of the NSS database. */
-  directory: string;
-  /** DNS name or IP address, without brackets. */
-  host: string;
-  port: number;
-  /** Where to connect instead of where the name leads: an IP address. */
-  address?: string;
-  /** Path and query of the GET that follows the handshake. */
-  path: string;
-  /** PEM of the authorities that count for the server. Absent: the system's and the database's. */
-  serverCa?: string;
-  /** With `serverCa`: whether the system's and the database's authorities count too. */
-  systemRoots?: boolean;
-  /** The selection filter: which of the offered certificates to present, best first. */
-  choose: (candidates: readonly Candidate[]) => number | undefined;
-  /** For everything together. */
-  timeoutMs: number;
-  /** Milliseconds since 1970; for tests. */
-  now?: () => number;
-}
-
-/** What happened up to some point of a challenge. */
-export interface ChallengeTrace {
-  /** Whether the server asked for a certificate at all. */
-  requested: boolean;
-  /** The authorities that its request names, for people; none means any. */
-  caNames: string[];
-  /** What the browser would offer, best first. */
-  candidates: Candidate[];
-  /** Absent when none was presented. */
-  presented?: { sha256: string };
-  /** False only when no authority is known on this machine to judge the server by. */
-  serverVerified: boolean;
-}
-
-/** A challenge that was answered. */
-export interface NssChallenge extends ChallengeTrace, HttpAnswer {
-  protocol: string;
-}
-
-/** How far a challenge came. */
-export type ChallengeStage = "connect" | "server" | "handshake" | "answer";
-
-/** A challenge that could not be answered. */
-export class ChallengeFailed extends Problem {
-  constructor(
-    readonly stage: ChallengeStage,
-    code: ProblemCode,
-    message: string,
-    readonly trace: ChallengeTrace,
-    options?: { cause?: unknown },
-  ) {
-    super(code, message, options);
-  }
-}
 
 /** Most bytes of an answer that are read. */
 const MAX_ANSWER = 64 * 1024;
@@ -87,7 +29,7 @@ const MAX_ANSWER = 64 * 1024;
  *
  * @throws ChallengeFailed; Problem `store-locked`, `store-password` or `internal` for the database
  */
-export async function challengeFromNss(options: ChallengeOptions): Promise<NssChallenge> {
+export async function challengeFromNss(options: ChallengeOptions): Promise<AnsweredChallenge> {
   const deadline = performance.now() + options.timeoutMs;
   const left = () => Math.max(1, Math.ceil(deadline - performance.now()));
   const trace: ChallengeTrace = {
@@ -124,7 +66,7 @@ class Challenge {
     this.#where = authority(options.host, options.port);
   }
 
-  answer(addresses: readonly string[]): NssChallenge {
+  answer(addresses: readonly string[]): AnsweredChallenge {
     const entries = this.database.clientCertificates();
     const connection = this.#connect(addresses, entries);
     try {

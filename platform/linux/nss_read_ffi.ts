@@ -23,6 +23,8 @@ const certUsageSSLClient = 0;
 
 /** CERTDB_TRUSTED_CA (certdb.h): may issue certificates of TLS servers. */
 const CERTDB_TRUSTED_CA = 0x10;
+/** TRUSTED, TRUSTED_CA, NS_TRUSTED_CA, TRUSTED_CLIENT_CA; not USER, which says that a key is there. */
+const CERTDB_ANY_TRUST = 0xb2;
 
 const PR_FALSE = 0;
 const SECSuccess = 0;
@@ -156,15 +158,12 @@ export class NssReader {
 
   /** Whether the database trusts a certificate to issue those of TLS servers. */
   mayIssueServers(certificate: Handle): boolean {
-    return ((this.trustFlags(certificate)[0] ?? 0) & CERTDB_TRUSTED_CA) !== 0;
+    return ((this.#trust(certificate)[0] ?? 0) & CERTDB_TRUSTED_CA) !== 0;
   }
 
-  /** Trust for TLS, e-mail and code signing (CERTDB_* bits, certdb.h). */
-  trustFlags(certificate: Handle): number[] {
-    const trust = new Uint32Array(3);
-    // Fails for a certificate without a record of trust.
-    const status = this.#nss.CERT_GetCertTrust(certificate, new Uint8Array(trust.buffer));
-    return status === SECSuccess ? [...trust] : [0, 0, 0];
+  /** Whether the database trusts a certificate for anything: TLS, e-mail or code. */
+  isTrusted(certificate: Handle): boolean {
+    return this.#trust(certificate).some((flags) => (flags & CERTDB_ANY_TRUST) !== 0);
   }
 
   /** The issuer's common name; "" where it has none. */
@@ -176,6 +175,14 @@ export class NssReader {
   /** A DER name for people, as in RFC 4514. */
   nameText(name: Uint8Array): string {
     return this.#text(this.#nss.CERT_DerNameToAscii(secItem(name))) ?? "(no name)";
+  }
+
+  /** CERTCertTrust (certt.h): flags for TLS, e-mail and code. */
+  #trust(certificate: Handle): number[] {
+    const trust = new Uint32Array(3);
+    // Fails for a certificate without a record of trust.
+    const status = this.#nss.CERT_GetCertTrust(certificate, new Uint8Array(trust.buffer));
+    return status === SECSuccess ? [...trust] : [];
   }
 
   /** Takes the list. */

@@ -61,7 +61,7 @@ export class ReadOnlyDatabase implements Disposable {
       der,
       sha256: createHash("sha256").update(der).digest("hex"),
       hasKey: this.#nss.hasPrivateKey(handle),
-      trusted: this.#nss.trustFlags(handle).some((flags) => flags !== 0),
+      trusted: this.#nss.isTrusted(handle),
     }));
   }
 
