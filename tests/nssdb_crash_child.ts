@@ -10,6 +10,11 @@ const [home = "", caFolder = "", ledger = "", n = "0"] = Deno.args;
 const killAt = Number(n);
 
 let calls = 0;
+function step(): void {
+  if (++calls === killAt) Deno.kill(Deno.pid, "SIGKILL");
+  if (killAt === 0) Deno.stdout.writeSync(new Uint8Array([46]));
+}
+
 for (const [name, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(Nss.prototype))) {
   const original: unknown = descriptor.value;
   // Calls that only look or give back change nothing on disk.
@@ -18,8 +23,7 @@ for (const [name, descriptor] of Object.entries(Object.getOwnPropertyDescriptors
   Object.defineProperty(Nss.prototype, name, {
     ...descriptor,
     value(this: Nss, ...args: unknown[]) {
-      if (++calls === killAt) Deno.kill(Deno.pid, "SIGKILL");
-      if (killAt === 0) Deno.stdout.writeSync(new Uint8Array([46]));
+      step();
       return original.apply(this, args);
     },
   });
@@ -29,7 +33,9 @@ const ca = openThrowawayCa(caFolder);
 do {
   const store = openNssdb({ home, recordPath() {}, lockTimeout: 10_000 });
   const spki = await store.createKey("P-256", (_spki, id) => {
+    step();
     Deno.writeTextFileSync(ledger, `${id}\n`, { append: true });
+    step();
   });
   await store.install("root", ca.root);
   await store.install("leaf", ca.issue(spki, { subject: "/CN=Leaf" }));

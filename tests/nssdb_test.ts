@@ -1,5 +1,6 @@
 /** nssdb as certutil, pk12util and openssl see it, in every place where browsers keep theirs. */
 import assert from "node:assert/strict";
+import { Nss } from "../platform/linux/nss_ffi.ts";
 import { openNssdb, removeCreatedPaths } from "../platform/linux/nssdb.ts";
 import {
   certutilKeys,
@@ -61,16 +62,39 @@ nssTest("certutil sees the chain without trust and the leaf with its key", async
   assert.ok(publicPem.replaceAll("\n", "").includes(spki.toBase64()));
 });
 
-nssTest("what is made is for the user alone, whatever the umask", async (world) => {
-  const umask = Deno.umask(0);
+for (const mask of [0, 0o277]) {
+  nssTest(`what is made is for the user alone under umask ${mask.toString(8)}`, async (world) => {
+    const umask = Deno.umask(mask);
+    try {
+      await installBundle(world.open(), world.ca);
+      assert.equal(Deno.umask(), mask);
+    } finally {
+      Deno.umask(umask);
+    }
+    const modes = (path: string) => (Deno.statSync(path).mode ?? 0) & 0o777;
+    const own = `${world.home}/.pki`;
+    assert.deepEqual([own, `${own}/nssdb`].map(modes), [0o700, 0o700]);
+    const files = ["cert9.db", "key4.db"].map((name) => `${own}/nssdb/${name}`);
+    assert.deepEqual(files.map(modes), [0o600, 0o600]);
+    assert.equal(treeState(own).length, 3);
+  });
+}
+
+nssTest("a pair that NSS would not know again is neither recorded nor stored", async (world) => {
+  const publicHalf = Nss.prototype.publicHalf;
+  let told = 0;
+  Nss.prototype.publicHalf = function (key) {
+    return ++told > 2 ? publicHalf.call(this, key) : [new Uint8Array(91), undefined][told - 1];
+  };
   try {
-    await installBundle(world.open(), world.ca);
-    assert.equal(Deno.umask(), 0);
+    const recorded: string[] = [];
+    const store = world.open();
+    await store.createKey("P-256", (_spki, id) => void recorded.push(id));
+    assert.deepEqual((await store.list()).keys, recorded);
+    assert.equal(recorded.length, 1);
   } finally {
-    Deno.umask(umask);
+    Nss.prototype.publicHalf = publicHalf;
   }
-  for (const line of treeState(`${world.home}/.pki`)) assert.match(line, / (700|600) /);
-  assert.equal((Deno.statSync(`${world.home}/.pki`).mode ?? 0) & 0o777, 0o700);
 });
 
 nssTest("looking makes nothing; a removal makes nothing", async (world) => {

@@ -279,9 +279,10 @@ class Nssdb implements NssdbStore {
       return { spkiSha256: nss.sha256(spki).toHex(), commonName };
     } catch (cause) {
       if (!(cause instanceof NssError)) throw cause;
-      throw new Problem("internal", "What was to be installed is not a DER certificate.", {
-        cause,
-      });
+      const reason = cause.code === SEC_ERROR_REUSED_ISSUER_AND_SERIAL
+        ? `another certificate in ${this.location} has the same issuer and serial. Remove that one.`
+        : "it is not a DER certificate.";
+      throw new Problem("internal", `The certificate cannot be installed: ${reason}`, { cause });
     }
   }
 }
