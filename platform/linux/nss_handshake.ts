@@ -94,7 +94,7 @@ class Challenge {
         errors.push(error);
       }
     }
-    throw this.#failed("connect", errors.at(-1));
+    throw this.#failed("connect", errors[0]);
   }
 
   #verify({ chain, isForServers }: { chain: Uint8Array[]; isForServers: boolean }): void {
