@@ -5,20 +5,24 @@
  */
 import {
   type Certificate,
-  type CertificateUse,
   certificateUse,
-  CLIENT_AUTH,
-  EXTENSION,
   isIssuedBy,
-  KEY_USAGE,
   MAX_CERTIFICATE_BYTES,
   parseCertificate,
-  parseCertificatePem,
 } from "../ca/certificate.ts";
 import { DerError, fromPem, sameBytes } from "../ca/der.ts";
 import { INTERMEDIATE_NAME, isLeafName, leafUri, rootName } from "../ca/names.ts";
 import { sha256Hex } from "../ca/signature.ts";
 import { Problem } from "../platform/errors.ts";
+import {
+  checkAuthority,
+  checkClientOnly,
+  checkIssuer,
+  checkLeafUse,
+  read,
+  readable,
+  Rejection,
+} from "./certificate_rules.ts";
 
 export { type CertificateDescription, describeCertificate } from "../ca/certificate.ts";
 export { sha256Hex } from "../ca/signature.ts";
@@ -147,9 +151,6 @@ export function certificateDer(pem: string): Uint8Array<ArrayBuffer> {
   return fromPem("CERTIFICATE", pem, MAX_CERTIFICATE_BYTES * 3 / 2);
 }
 
-/** What is wrong, without the frame that {@link rejecting} puts around it. */
-class Rejection extends Error {}
-
 async function rejecting<T>(subject: string, check: () => Promise<T>): Promise<T> {
   try {
     return await check();
@@ -161,21 +162,6 @@ async function rejecting<T>(subject: string, check: () => Promise<T>): Promise<T
         "will be asked for again; if this stays, the agent server (or something between) is at fault.",
       { cause: cause.cause },
     );
-  }
-}
-
-type Role = "root" | "intermediate" | "leaf";
-
-function read(pem: string, role: Role): Certificate {
-  return readable(role, () => parseCertificatePem(pem));
-}
-
-function readable<T>(role: Role, parse: () => T): T {
-  try {
-    return parse();
-  } catch (cause) {
-    if (!(cause instanceof DerError)) throw cause;
-    throw new Rejection(`its ${role} cannot be read (${cause.message})`, { cause });
   }
 }
 
@@ -202,19 +188,6 @@ async function provenAnchors(
   return { root, intermediate };
 }
 
-/** What an authority's certificate needs, whoever issued it. */
-function checkAuthority(role: Role, certificate: Certificate, now: Date): CertificateUse {
-  const use = checkForm(role, certificate, now);
-  const critical = certificate.extensions.get(EXTENSION.basicConstraints)?.critical;
-  if (!use.basicConstraints?.ca || !critical) {
-    throw new Rejection(`its ${role} is not marked as an authority (basicConstraints)`);
-  }
-  if (!use.keyUsage?.has(KEY_USAGE.keyCertSign)) {
-    throw new Rejection(`its ${role} may not sign certificates (keyUsage)`);
-  }
-  return use;
-}
-
 /** Whose the leaf is: our key, our names. Gives the common name. */
 function checkOwner(leaf: Certificate, expected: ExpectedBundle): string {
   if (!sameBytes(leaf.spki, expected.spki)) throw new Rejection("its leaf is for another key");
@@ -233,25 +206,6 @@ function checkOwner(leaf: Certificate, expected: ExpectedBundle): string {
   return leaf.commonName;
 }
 
-async function checkLeafUse(
-  leaf: Certificate,
-  intermediate: Certificate,
-  now: Date,
-): Promise<void> {
-  const use = checkForm("leaf", leaf, now);
-  await checkIssuer("leaf", leaf, intermediate, certificateUse(intermediate));
-  if (use.basicConstraints?.ca || use.basicConstraints?.pathLength !== undefined) {
-    throw new Rejection("its leaf is an authority (basicConstraints)");
-  }
-  if (!use.keyUsage?.has(KEY_USAGE.digitalSignature)) {
-    throw new Rejection("its leaf may not sign (keyUsage lacks digitalSignature)");
-  }
-  if (use.keyUsage.has(KEY_USAGE.keyCertSign) || use.keyUsage.has(KEY_USAGE.cRLSign)) {
-    throw new Rejection("its leaf may sign certificates or revocation lists (keyUsage)");
-  }
-  checkClientOnly("leaf", use);
-}
-
 /** What the server announced of the leaf beside sending it. */
 function checkAnnounced(leaf: Certificate, { serial, notAfter }: OfferedBundle): void {
   if (serial !== undefined && leaf.serial !== serial) {
@@ -268,74 +222,6 @@ function checkAnnounced(leaf: Certificate, { serial, notAfter }: OfferedBundle):
   }
 }
 
-/** Version, dates, serial number and critical extensions: the same for every certificate. */
-function checkForm(role: Role, certificate: Certificate, now: Date): CertificateUse {
-  if (certificate.version !== 3) throw new Rejection(`its ${role} is not of version 3`);
-  const positive = /^[0-7]/.test(certificate.serial) && !/^0+$/.test(certificate.serial);
-  if (!positive || certificate.serial.length > 40) {
-    throw new Rejection(`its ${role} has a serial number that is not positive or over 20 octets`);
-  }
-  if (now < certificate.notBefore) {
-    throw new Rejection(
-      `its ${role} begins at ${certificate.notBefore.toISOString()}, which is after ` +
-        `${now.toISOString()} (server time)`,
-    );
-  }
-  if (now > certificate.notAfter) {
-    throw new Rejection(
-      `its ${role} ended at ${certificate.notAfter.toISOString()}, which is before ` +
-        `${now.toISOString()} (server time)`,
-    );
-  }
-  for (const [oid, { critical }] of certificate.extensions) {
-    if (critical && !UNDERSTOOD.has(oid)) {
-      throw new Rejection(`its ${role} has a critical extension that is unknown here (${oid})`);
-    }
-  }
-  return readable(role, () => certificateUse(certificate));
-}
-
-async function checkIssuer(
-  role: Role,
-  certificate: Certificate,
-  issuer: Certificate,
-  issuerUse: CertificateUse,
-): Promise<void> {
-  const whom = role === "leaf" ? "intermediate" : "root";
-  if (!sameBytes(certificate.issuer, issuer.subject)) {
-    throw new Rejection(`its ${role} names another issuer than the ${whom}`);
-  }
-  const { authorityKeyIdentifier } = certificateUse(certificate);
-  // A self-signed certificate may leave it out (RFC 5280, 4.2.1.1).
-  const needed = role !== "root" || authorityKeyIdentifier !== undefined;
-  if (
-    issuerUse.subjectKeyIdentifier === undefined ||
-    (needed && authorityKeyIdentifier !== issuerUse.subjectKeyIdentifier)
-  ) {
-    throw new Rejection(`its ${role} does not point to the key of the ${whom} (key identifiers)`);
-  }
-  if (!await isIssuedBy(certificate, issuer)) {
-    throw new Rejection(`its ${role} was not signed by the key of the ${whom}`);
-  }
-}
-
-function checkClientOnly(role: Role, use: CertificateUse): void {
-  const usages = use.extendedKeyUsage;
-  if (usages?.length !== 1 || usages[0] !== CLIENT_AUTH) {
-    throw new Rejection(`its ${role} is not for TLS clients alone (extendedKeyUsage)`);
-  }
-}
-
 async function fingerprint(certificate: Certificate): Promise<VerifiedCertificate> {
   return { der: certificate.der, sha256: await sha256Hex(certificate.der) };
 }
-
-/** Extensions that were judged above, so that they may be critical. */
-const UNDERSTOOD: ReadonlySet<string> = new Set([
-  EXTENSION.basicConstraints,
-  EXTENSION.keyUsage,
-  EXTENSION.extendedKeyUsage,
-  EXTENSION.subjectAltName,
-  EXTENSION.subjectKeyIdentifier,
-  EXTENSION.authorityKeyIdentifier,
-]);
