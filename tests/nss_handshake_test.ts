@@ -66,9 +66,12 @@ challengeTest("of several leaves the longest-lived of our issuer is presented", 
   const sha256 = f.addLeaf("longer", { days: 9 });
   f.addLeaf("longest, of another issuer", { days: 12, issuer: "root" });
   f.addLeaf("not for clients", { days: 15, usage: "emailProtection" });
-  await withHttps(f, {}, () => ({}), async (port) => {
+  const seen: unknown[] = [];
+  const note = (socket: TLSSocket) => (seen.push(socket.getPeerCertificate().subject.CN), {});
+  await withHttps(f, {}, note, async (port) => {
     const outcome = await f.challenge(port);
     assert.deepEqual(outcome.presented, { sha256 });
+    assert.deepEqual(seen, ["longer"]);
     assert.deepEqual(outcome.candidates?.map(({ issuerCommonName }) => issuerCommonName), [
       "Device Root",
       "device-trust.intermediate",
