@@ -3,8 +3,8 @@
  * never vouches for one, and a certificate for its listeners.
  */
 import { join } from "node:path";
-import { EXTENSION, isIssuedBy, parseCertificatePem } from "./certificate.ts";
-import { DerError, hex, sameBytes, toPem } from "./der.ts";
+import { type Certificate, EXTENSION, isIssuedBy, parseCertificatePem } from "./certificate.ts";
+import { DerError, fromPem, hex, sameBytes, toPem } from "./der.ts";
 import { createFolder, exists, replaceFile } from "./folder.ts";
 import {
   type Profile,
@@ -23,6 +23,12 @@ export interface ServerTls {
   /** For listeners: the certificate chain below the authority, and its key in PKCS#8. */
   certPem: string;
   keyPem: string;
+}
+
+interface ServerFile {
+  keyPem: string;
+  certPem: string;
+  certificate: Certificate;
 }
 
 /** A certificate with less time than this left is replaced at the next start. */
@@ -49,7 +55,9 @@ export async function openServerTls(
     serverProfile({ names, ips }, { subject, issuer: caKey }, now);
 
   const known = await readServerFile(path);
-  if (known && await serves(known.certPem, profileFor("00"))) return { caPem, caPath, ...known };
+  if (known && await serves(known.certificate, profileFor("00"))) {
+    return { caPem, caPath, certPem: known.certPem, keyPem: known.keyPem };
+  }
 
   const { keys, pem: keyPem } = await newAuthorityKey();
   const subject = hex(await keyIdentifier(await publicKeyDer(keys.publicKey)));
@@ -61,8 +69,7 @@ export async function openServerTls(
   await replaceFile(path, keyPem + certPem, 0o600);
   return { caPem, caPath, certPem, keyPem };
 
-  async function serves(certPem: string, wanted: Profile): Promise<boolean> {
-    const certificate = parseCertificatePem(certPem);
+  async function serves(certificate: Certificate, wanted: Profile): Promise<boolean> {
     const names = wanted.extensions.find(({ oid }) => oid === EXTENSION.subjectAltName);
     const present = certificate.extensions.get(EXTENSION.subjectAltName);
     return names !== undefined && present !== undefined &&
@@ -87,13 +94,20 @@ async function createServerAuthority(folder: string, now: Date): Promise<void> {
   ]);
 }
 
-/** Key and certificate stand in one file, so that the two can only be replaced together. */
-async function readServerFile(
-  path: string,
-): Promise<{ keyPem: string; certPem: string } | undefined> {
+/**
+ * Key and certificate stand in one file, so that the two can only be replaced together. Undefined
+ * when there is none, or none that can be read: then another is made.
+ */
+async function readServerFile(path: string): Promise<ServerFile | undefined> {
   if (!await exists(path)) return undefined;
   const text = await Deno.readTextFile(path);
   const split = text.indexOf("-----BEGIN CERTIFICATE-----");
-  if (split < 0) throw new DerError(`${path} holds no certificate; remove it for a new one`);
-  return { keyPem: text.slice(0, split), certPem: text.slice(split) };
+  const [keyPem, certPem] = [text.slice(0, split), text.slice(split)];
+  try {
+    fromPem("PRIVATE KEY", keyPem, 4096);
+    return { keyPem, certPem, certificate: parseCertificatePem(certPem) };
+  } catch (error) {
+    if (error instanceof DerError) return undefined;
+    throw error;
+  }
 }
