@@ -12,7 +12,7 @@ import {
 } from "./certificate.ts";
 import { DerError, hex, toPem } from "./der.ts";
 import { createFolder, exists } from "./folder.ts";
-import { BRAND_PATTERN, INTERMEDIATE_NAME, rootName } from "./names.ts";
+import { BRAND_PATTERN, brandOfRoot, DEFAULT_BRAND, INTERMEDIATE_NAME, rootName } from "./names.ts";
 import { intermediateProfile, rootProfile } from "./profiles.ts";
 import {
   AUTHORITY_KEY,
@@ -63,17 +63,18 @@ export class AuthorityError extends Error {
 /**
  * Opens the authority in `folder`, and makes it first when there is none: whole or not at all, so
  * that a crash at any instant leaves nothing half-made. Keys are PKCS#8 PEM, 0600, in 0700
- * folders. Throws {@link AuthorityError}; what the file system throws is passed on.
+ * folders. Without a brand it is that of the authority which is there, or the default one for a
+ * new one. Throws {@link AuthorityError}; what the file system throws is passed on.
  */
 export async function openAuthority(
   folder: string,
-  { brand, now }: { brand: string; now: Date },
+  { brand, now }: { brand?: string | undefined; now: Date },
 ): Promise<Authority> {
-  if (!BRAND_PATTERN.test(brand)) {
+  if (brand !== undefined && !BRAND_PATTERN.test(brand)) {
     throw new AuthorityError("brand", `brand '${brand}' is not 1 to 32 letters and digits`);
   }
   const generation = join(folder, "1");
-  if (!await exists(generation)) await createGeneration(generation, brand, now);
+  if (!await exists(generation)) await createGeneration(generation, brand ?? DEFAULT_BRAND, now);
   return await loadGeneration(generation, brand);
 }
 
@@ -100,7 +101,7 @@ async function createGeneration(folder: string, brand: string, now: Date): Promi
   ]);
 }
 
-async function loadGeneration(folder: string, brand: string): Promise<Authority> {
+async function loadGeneration(folder: string, wanted: string | undefined): Promise<Authority> {
   const read = (name: string) => Deno.readTextFile(join(folder, name));
   try {
     const [rootPem, intermediatePem] = await Promise.all([
@@ -110,6 +111,7 @@ async function loadGeneration(folder: string, brand: string): Promise<Authority>
     const key = await readAuthorityKey(await read("intermediate.key"));
     const root = parseCertificatePem(rootPem);
     const intermediate = parseCertificatePem(intermediatePem);
+    const brand = wanted ?? brandOfRoot(root.commonName ?? "") ?? DEFAULT_BRAND;
     if (root.commonName !== rootName(brand)) {
       throw new AuthorityError(
         "brand-mismatch",

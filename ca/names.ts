@@ -17,6 +17,13 @@ export function rootName(brand: string): string {
   return `${brand} Production Device Identification Root CA`;
 }
 
+/** Reads `rootName` back; undefined for anything else. */
+export function brandOfRoot(name: string): string | undefined {
+  const end = rootName("");
+  const brand = name.slice(0, -end.length);
+  return name.endsWith(end) && BRAND_PATTERN.test(brand) ? brand : undefined;
+}
+
 /** Common name of a leaf; `suffix` is eight lower-case hexadecimal digits, unique per CA. */
 export function leafName(brand: string, suffix: string): string {
   return `${brand} Device Trust Certificate - ${suffix}`;

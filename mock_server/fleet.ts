@@ -10,7 +10,7 @@ import {
   UserState,
 } from "../agent/contract.ts";
 import { type Page, type Paged, paged } from "./paging.ts";
-import { type Database, json } from "./schema.ts";
+import { type Database, json, type Parameters } from "./schema.ts";
 
 const UserRow = z.object({
   seq: z.number(),
@@ -158,6 +158,11 @@ export class Devices {
     return paged(rows, page);
   }
 
+  /** How many devices are not deleted. */
+  count(): number {
+    return count(this.database, "SELECT count(*) AS count FROM device WHERE deletedAt IS NULL");
+  }
+
   /** Notes that the device was heard of. */
   seen(deviceId: string, now: number): void {
     this.database.run("UPDATE device SET lastSeenAt = $now WHERE deviceId = $deviceId", {
@@ -256,6 +261,16 @@ export class Bindings {
       "SELECT deviceId FROM binding WHERE userId = $userId AND removedAt IS NULL",
       { userId },
     ).map(({ deviceId }) => deviceId);
+  }
+
+  /** How many users are managed on a device now, or on all devices together. */
+  count(deviceId?: string): number {
+    return count(
+      this.database,
+      `SELECT count(*) AS count FROM binding
+       WHERE removedAt IS NULL AND ($deviceId IS NULL OR deviceId = $deviceId)`,
+      { deviceId: deviceId ?? null },
+    );
   }
 
   /** Marks a binding removed. Row only: `unbind` in fleet_changes.ts does the rest. */
@@ -358,4 +373,8 @@ export class Reports {
       { deviceId },
     );
   }
+}
+
+function count(database: Database, sql: string, parameters: Parameters = {}): number {
+  return database.get(z.object({ count: z.number() }), sql, parameters)?.count ?? 0;
 }

@@ -2,6 +2,7 @@
  * Changes of the fleet that reach further than one row. Each writes its rows, the revocations that
  * follow and one event in one transaction, and then wakes the held requests that it concerns.
  */
+import { LIMITS } from "../agent/contract.ts";
 import type { RevocationReason, RevokedCertificate } from "./certificates.ts";
 import { recordEvent, type ServerContext } from "./context.ts";
 import { RequestProblem } from "./problems.ts";
@@ -33,7 +34,8 @@ export function changeSettings(context: ServerContext, change: Partial<Settings>
 
 /**
  * Makes a user managed on a device, or gives them another account there. Throws `not-found` for
- * ids that are unknown or deleted, `conflict` when the account is another user's.
+ * ids that are unknown or deleted, `conflict` when the account is another user's or the device is
+ * full.
  */
 export function bindUser(
   context: ServerContext,
@@ -50,6 +52,13 @@ export function bindUser(
       throw new RequestProblem(
         "conflict",
         `Account '${username}' of this device belongs to user ${owner.userId}; unbind that one first`,
+      );
+    }
+    const known = store.bindings.get(deviceId, userId)?.removedAt === null;
+    if (!known && store.bindings.count(deviceId) >= LIMITS.usersPerDevice) {
+      throw new RequestProblem(
+        "conflict",
+        `A device has at most ${LIMITS.usersPerDevice} managed users; unbind one first`,
       );
     }
     store.bindings.put(deviceId, userId, username, context.now().getTime());

@@ -1,6 +1,7 @@
 /** The contract at `/openapi.json`: OpenAPI 3.1, made from the schemas that validate. */
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { ProblemDetails } from "../agent/contract.ts";
+import type { ServerEnv } from "./context.ts";
 import { PROBLEMS, type ProblemType } from "./problems.ts";
 
 /** A status's part of a route that answers problems. */
@@ -29,8 +30,8 @@ export const DEVICE_SIGNATURE = [{ deviceSignature: [] }];
 
 /** One document for the routes of the agent API and of the portal. */
 export function openApiDocument(
-  api: OpenAPIHono,
-  portal: OpenAPIHono,
+  api: OpenAPIHono<ServerEnv>,
+  portal: OpenAPIHono<ServerEnv>,
   urls: { publicUrl: string; portalUrl: string },
 ) {
   const document = api.getOpenAPI31Document({

@@ -7,6 +7,7 @@ import { PROBLEM_PREFIX } from "../agent/contract.ts";
 
 /** Every problem type of this API (behind `urn:device-trust:`), its status and title. */
 export const PROBLEMS = {
+  "malformed": [400, "This is not an HTTP request"],
   "bad-signature": [401, "The request signature does not verify"],
   "replay": [401, "This signed request was received before"],
   "clock-skew": [401, "The request was signed too far from the server's time"],
@@ -26,6 +27,7 @@ export const PROBLEMS = {
   "invalid": [422, "The request does not have the expected form"],
   "csr-refused": [422, "The certificate request is refused"],
   "too-many-requests": [429, "Too many requests"],
+  "headers-too-large": [431, "The header is too large"],
   "internal": [500, "The server failed"],
 } as const satisfies Record<string, readonly [ContentfulStatusCode, string]>;
 
@@ -57,17 +59,21 @@ export function tooMany(message: string, retryAfterSeconds: number): RequestProb
   });
 }
 
+/** A problem's status and JSON. */
+export function problemText(problem: RequestProblem) {
+  const [status, title] = PROBLEMS[problem.type];
+  const type = PROBLEM_PREFIX + problem.type;
+  const { members } = problem.extra;
+  return {
+    status,
+    body: JSON.stringify({ type, title, status, detail: problem.message, ...members }),
+  };
+}
+
 /** The answer to a problem. */
 export function problemResponse(problem: RequestProblem): Response {
-  const [status, title] = PROBLEMS[problem.type];
-  const body = {
-    type: PROBLEM_PREFIX + problem.type,
-    title,
-    status,
-    detail: problem.message,
-    ...problem.extra.members,
-  };
-  return new Response(JSON.stringify(body), {
+  const { status, body } = problemText(problem);
+  return new Response(body, {
     status,
     headers: {
       "content-type": "application/problem+json",

@@ -150,6 +150,17 @@ export class ConnectKeys {
     );
   }
 
+  /** What is known of the key with this hash. */
+  standing(hash: string): "good" | "revoked" | "unknown" {
+    const row = this.database.get(
+      z.object({ revokedAt: z.number().nullable() }),
+      "SELECT revokedAt FROM connect_key WHERE hash = $hash",
+      { hash },
+    );
+    if (!row) return "unknown";
+    return row.revokedAt === null ? "good" : "revoked";
+  }
+
   /** A key that is not revoked; it may be expired or used up. */
   get(connectKeyId: string): ConnectKey | undefined {
     return this.database.get(
