@@ -7,14 +7,14 @@ const BOUNDS = { first: 1000, longest: 300_000 } as const;
 const LEAST = 100;
 
 /**
- * The pause after the n-th failure in a row, milliseconds: full jitter, uniform up to a bound that
+ * The pause after the n-th failure in a row, whole milliseconds: full jitter, uniform up to a bound that
  * doubles from 1 s to 5 min, so that many who failed together do not come back together.
  *
  * @param random uniform in [0, 1)
  */
 export function backOff(failures: number, random: () => number): number {
   const bound = Math.min(BOUNDS.longest, BOUNDS.first * 2 ** Math.max(0, failures - 1));
-  return Math.max(LEAST, random() * bound);
+  return Math.round(Math.max(LEAST, random() * bound));
 }
 
 /** Longest pause that {@link backOff} gives, milliseconds. */

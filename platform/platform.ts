@@ -138,7 +138,7 @@ export function devicePlatform(root: string | undefined): DevicePlatform & UserR
         : await startAsUser(
           await reachable(account, program, root),
           program.argv,
-          { env: program.env, signal },
+          { env: { ...program.env, ...accountOf(account, root) }, signal },
           world,
         );
       return { code: result.code, timedOut: result.timedOut, errors: result.stderrTail };
@@ -203,6 +203,11 @@ export function userPlatform(root: string | undefined): UserPlatform {
       return await challengeFromNss(options);
     },
   };
+}
+
+/** Under `--root` a user-agent may run with a uid that is not its account's, so it is told. */
+function accountOf(account: Account, root: string | undefined): Record<string, string> {
+  return root === undefined ? {} : { DEVICE_TRUST_UID: String(account.uid) };
 }
 
 function requireLinux(): void {
