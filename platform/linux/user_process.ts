@@ -56,8 +56,9 @@ export async function startUserAgentUnit(
   const unit = userAgentUnitName(account.uid);
   const systemctl = (...args: string[]): [string, ...string[]] => ["/usr/bin/systemctl", ...args];
   const env = { PATH: SYSTEM_PATH, LANG: "C.UTF-8" };
+  // The unit is of type oneshot, so this returns when it has ended; `--wait` would need D-Bus.
   const started = await run({
-    argv: systemctl("start", "--wait", "--no-ask-password", "--", unit),
+    argv: systemctl("start", "--no-ask-password", "--", unit),
     env,
     timeoutMs,
     signal,
