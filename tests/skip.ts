@@ -40,5 +40,5 @@ export function unmet(requirements: readonly Requirement[]): string | undefined 
 
 /** The reason that a skipped test's name ends with; undefined where it gives none. */
 export function reasonIn(testName: string): string | undefined {
-  return / \[skipped: (.*)\]$/.exec(testName)?.[1];
+  return / (?:\[skipped|\(not run): (.*)[\])]$/.exec(testName)?.[1];
 }

@@ -18,6 +18,7 @@ export const WITNESSES = {
   chromium: { package: "chromium", programs: ["chromium"] },
   setpriv: { package: "util-linux", programs: ["setpriv"] },
   unshare: { package: "util-linux", programs: ["unshare"] },
+  python3: { package: "python3", programs: ["python3"] },
   ps: { package: "procps", programs: ["ps"] },
   "systemd-analyze": { package: "systemd", programs: ["systemd-analyze"] },
 } as const satisfies Record<string, PackagedPart>;
