@@ -83,8 +83,7 @@ export class NssDatabase {
     algorithm: KeyAlgorithm,
     record: (spki: Uint8Array, spkiSha256: string) => void,
   ): Uint8Array {
-    let spki: Uint8Array | undefined;
-    while (!spki) spki = this.#storeNewKey(algorithm, record);
+    const spki = this.#storeNewKey(algorithm, record);
     this.#readBack("Cannot store the key", this.keys().includes(this.sha256(spki)));
     return spki;
   }
@@ -182,23 +181,16 @@ export class NssDatabase {
     this.#nss.closeUserDatabase(this.#slot);
   }
 
-  /**
-   * Undefined, and nothing recorded, for a pair that NSS would not know again: it takes one EC point
-   * in 256 (04 3f ...) for a DER octet string and then tells a wrong public half.
-   */
   #storeNewKey(
     algorithm: KeyAlgorithm,
     record: (spki: Uint8Array, spkiSha256: string) => void,
-  ): Uint8Array | undefined {
+  ): Uint8Array {
     const nss = this.#nss;
     const doing = "Cannot make a key";
     const pair = this.#do(doing, () => nss.generateSessionKeyPair(this.#slot, algorithm));
     try {
       const spki = this.#do(doing, () => nss.encodePublicKey(pair.publicKey));
-      const again = this.#do(doing, () => nss.publicHalf(pair.privateKey));
-      const spkiSha256 = this.sha256(spki);
-      if (!again || this.sha256(again) !== spkiSha256) return undefined;
-      record(spki, spkiSha256);
+      record(spki, this.sha256(spki));
       this.#do("Cannot store the key", () => {
         nss.destroyPrivateKey(nss.convertToTokenKey(pair.privateKey));
       });

@@ -6,6 +6,8 @@
  * give back with the call that its comment names; everything else is copied out and freed here.
  */
 
+import { der, derBitString, derOid, derUnsigned, TAG } from "../../ca/der.ts";
+
 /** A pointer to something that NSS owns; never null. */
 export type Handle = Deno.PointerObject;
 
@@ -15,6 +17,16 @@ const CKM_SHA256_RSA_PKCS = 0x40n;
 const CKM_EC_KEY_PAIR_GEN = 0x1040n;
 const CKM_ECDSA = 0x1041n;
 const CK_INVALID_HANDLE = 0n;
+
+/** CK_ATTRIBUTE_TYPE (pkcs11t.h, pkcs11n.h). */
+const CKA_MODULUS = 0x120n;
+const CKA_PUBLIC_EXPONENT = 0x122n;
+const CKA_EC_PARAMS = 0x180n;
+/** Of NSS's own: the public value that a private key goes with, never DER-encoded. */
+const CKA_NSS_DB = 0xd5a0db00n;
+
+/** PK11ObjectType (pk11pub.h). */
+const PK11_TypePrivKey = 1;
 
 /** PK11AttrFlags (secmodt.h). */
 const PK11_ATTR_SESSION = 0x2;
@@ -46,6 +58,8 @@ export const SEC_ERROR_TOKEN_NOT_LOGGED_IN = -8037;
 export const SEC_ERROR_BUSY = -8053;
 export const SEC_ERROR_REUSED_ISSUER_AND_SERIAL = -8054;
 export const SEC_ERROR_ADDING_CERT = -8168;
+/** For an attribute: there is none. */
+const SEC_ERROR_BAD_DATA = -8190;
 
 /** DER of the object identifier prime256v1, as CKA_EC_PARAMS wants it. */
 const PRIME256V1 = new Uint8Array([0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]);
@@ -123,7 +137,7 @@ const NSS_SYMBOLS = {
   },
   SECKEY_DestroyEncryptedPrivateKeyInfo: { parameters: ["pointer", "i32"], result: "void" },
   SECKEY_EncodeDERSubjectPublicKeyInfo: { parameters: ["pointer"], result: "pointer" },
-  SECKEY_ConvertToPublicKey: { parameters: ["pointer"], result: "pointer" },
+  PK11_ReadRawAttribute: { parameters: ["i32", "pointer", "u64", "buffer"], result: "i32" },
   SECKEY_GetPrivateKeyType: { parameters: ["pointer"], result: "i32" },
   SECKEY_CopyPrivateKey: { parameters: ["pointer"], result: "pointer" },
   SECKEY_CopyPublicKey: { parameters: ["pointer"], result: "pointer" },
@@ -309,7 +323,7 @@ export class Nss {
       info,
       secItem(password),
       null,
-      secItem(this.#publicValue(original)),
+      secItem(this.#publicValue(original) ?? new Uint8Array()),
       PR_FALSE,
       PR_TRUE,
       kind,
@@ -321,30 +335,45 @@ export class Nss {
     return this.#need("PK11_ImportEncryptedPrivateKeyInfoAndReturnKey", readCell(keyOut));
   }
 
-  /** EC point or RSA modulus: what CKA_ID is the SHA-1 of. */
-  #publicValue(privateKey: Handle): Uint8Array {
-    const name = "SECKEY_ConvertToPublicKey";
-    const publicKey = this.#need(name, this.#nss.SECKEY_ConvertToPublicKey(privateKey));
-    const isEc = this.#nss.SECKEY_GetPrivateKeyType(privateKey) === ecKey;
-    const value = copyItem(publicKey, isEc ? PUBLIC_EC_POINT : PUBLIC_RSA_MODULUS);
-    this.destroyPublicKey(publicKey);
-    return value;
+  /**
+   * DER SubjectPublicKeyInfo of a private key; undefined for kinds that do not tell. Not by
+   * SECKEY_ConvertToPublicKey, which takes one EC point in 256 (04 3f ...) for a DER octet string
+   * and then tells another key, and looks through the certificates first.
+   */
+  publicHalf(privateKey: Handle): Uint8Array<ArrayBuffer> | undefined {
+    const value = this.#publicValue(privateKey);
+    if (!value) return undefined;
+    if (this.#nss.SECKEY_GetPrivateKeyType(privateKey) === ecKey) {
+      const curve = this.#attribute(privateKey, CKA_EC_PARAMS);
+      return curve && spki(derOid("1.2.840.10045.2.1"), curve, value);
+    }
+    const exponent = this.#attribute(privateKey, CKA_PUBLIC_EXPONENT);
+    const numbers = exponent && der(TAG.sequence, derUnsigned(value), derUnsigned(exponent));
+    return numbers && spki(derOid("1.2.840.113549.1.1.1"), der(TAG.null), numbers);
   }
 
-  /** DER SubjectPublicKeyInfo of a private key; undefined for kinds that NSS cannot derive. */
-  publicHalf(privateKey: Handle): Uint8Array<ArrayBuffer> | undefined {
-    this.#nspr.PR_SetError(0, 0);
-    const publicKey = this.#nss.SECKEY_ConvertToPublicKey(privateKey);
-    if (publicKey === null) {
-      const error = this.#error("SECKEY_ConvertToPublicKey");
-      if (error.code === SEC_ERROR_PKCS11_GENERAL_ERROR) throw error;
-      return undefined;
+  /** EC point or RSA modulus: what CKA_ID is the SHA-1 of. */
+  #publicValue(privateKey: Handle): Uint8Array<ArrayBuffer> | undefined {
+    switch (this.#nss.SECKEY_GetPrivateKeyType(privateKey)) {
+      case ecKey:
+        return this.#attribute(privateKey, CKA_NSS_DB);
+      case rsaKey:
+        return this.#attribute(privateKey, CKA_MODULUS);
+      default:
+        return undefined;
     }
-    try {
-      return this.encodePublicKey(publicKey);
-    } finally {
-      this.destroyPublicKey(publicKey);
+  }
+
+  /** An attribute of a private key; undefined when it has none of that kind. */
+  #attribute(privateKey: Handle, attribute: bigint): Uint8Array<ArrayBuffer> | undefined {
+    const item = secItem(new Uint8Array());
+    const status = this.#nss.PK11_ReadRawAttribute(PK11_TypePrivKey, privateKey, attribute, item);
+    if (status !== 0) {
+      const error = this.#error("PK11_ReadRawAttribute");
+      if (error.code === SEC_ERROR_BAD_DATA) return undefined;
+      throw error;
     }
+    return this.#takeItem(item);
   }
 
   /** The stored private keys of a slot. Give back: destroyPrivateKey, each. */
@@ -481,6 +510,15 @@ export class Nss {
     return digest;
   }
 
+  /** What NSS made an item point at; freed. */
+  #takeItem(item: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    const pointer = Deno.UnsafePointer.of(item);
+    if (pointer === null) return new Uint8Array();
+    const bytes = copyItem(pointer, 0);
+    this.#nss.SECITEM_ZfreeItem(pointer, PR_FALSE);
+    return bytes;
+  }
+
   #check(call: string, status: number): void {
     if (status !== 0) throw this.#error(call);
   }
@@ -512,10 +550,6 @@ const CERT_DER = 120;
 const CERT_PUBLIC_KEY = 192;
 const CERT_SUBJECT = 408;
 
-/** offsetof in struct SECKEYPublicKeyStr (keythi.h): u.ec.publicValue, u.rsa.modulus. */
-const PUBLIC_EC_POINT = 64;
-const PUBLIC_RSA_MODULUS = 40;
-
 /** struct SECItemStr (seccomont.h): SECItemType type; unsigned char *data; unsigned int len. */
 const SEC_ITEM_SIZE = 24;
 
@@ -540,6 +574,15 @@ export function secItem(data: Uint8Array): Uint8Array<ArrayBuffer> {
 function readItem(item: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const length = new DataView(item.buffer).getUint32(16, true);
   return item.slice(SEC_ITEM_SIZE, SEC_ITEM_SIZE + length);
+}
+
+/** DER SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7). */
+function spki(
+  algorithm: Uint8Array,
+  parameters: Uint8Array,
+  key: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  return der(TAG.sequence, der(TAG.sequence, algorithm, parameters), derBitString(key));
 }
 
 /** A copy of the data of a SECItem that lies at an offset in NSS's memory. */
