@@ -68,9 +68,8 @@ export async function checkLeafUse(
   checkClientOnly("leaf", use);
 }
 
-/** Version, dates, serial number and critical extensions: the same for every certificate. */
+/** Dates, serial number and critical extensions: the same for every certificate. */
 function checkForm(role: Role, certificate: Certificate, now: Date): CertificateUse {
-  if (certificate.version !== 3) throw new Rejection(`its ${role} is not of version 3`);
   const positive = /^[0-7]/.test(certificate.serial) && !/^0+$/.test(certificate.serial);
   if (!positive || certificate.serial.length > 40) {
     throw new Rejection(`its ${role} has a serial number that is not positive or over 20 octets`);

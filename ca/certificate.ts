@@ -38,8 +38,6 @@ export interface CertificateExtension {
 export interface Certificate {
   der: Uint8Array;
   signed: SignedDer;
-  /** 1, 2 or 3. */
-  version: number;
   /** Lower-case hexadecimal of the INTEGER's octets. */
   serial: string;
   /** Names, DER. */
@@ -113,7 +111,6 @@ export function parseCertificate(bytes: Uint8Array): Certificate {
   return {
     der: bytes,
     signed,
-    version,
     serial,
     issuer,
     subject,
