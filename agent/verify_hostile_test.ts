@@ -24,7 +24,7 @@ import {
   SERVER,
   signedAnew,
   URI,
-} from "./made_chains.ts";
+} from "../tests/made_chains.ts";
 import { verifyAnchors, verifyBundle } from "./verify.ts";
 
 /** Name, the leaf that the server sends, and what has to be said of it. */

@@ -21,7 +21,7 @@ import {
   spkiOf,
   URI,
   USER,
-} from "./made_chains.ts";
+} from "../tests/made_chains.ts";
 import {
   certificateDer,
   describeCertificate,

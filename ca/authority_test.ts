@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type Extension, X509Certificate } from "@peculiar/x509";
 import { type Authority, AuthorityError, openAuthority } from "./authority.ts";
-import { ask, inFolder, missing } from "./witness.ts";
+import { ask, inFolder } from "../tests/ask.ts";
+import { testWith } from "../tests/skip.ts";
 
 const NOW = new Date("2026-03-01T12:00:00.789Z");
 const BRAND = "JumpCloud";
@@ -82,10 +83,10 @@ Deno.test("root and intermediate hold exactly what S4 and invariant 9 say", () =
     ]);
   }));
 
-Deno.test({
-  name: "openssl reads root and intermediate as they are meant",
-  ignore: missing("openssl"),
-  fn: () =>
+testWith(
+  ["openssl"],
+  "openssl reads root and intermediate as they are meant",
+  () =>
     inFolder(async (folder) => {
       await open(folder);
       const text = (name: string) =>
@@ -100,7 +101,7 @@ Deno.test({
       );
       assert.match(text("intermediate.pem"), /NIST CURVE: P-256/);
     }),
-});
+);
 
 Deno.test("another brand than the authority was made with is refused by its own error", () =>
   inFolder(async (folder) => {

@@ -14,9 +14,8 @@ import {
 } from "./certificate.ts";
 import { DerError, fromPem, hex } from "./der.ts";
 import { issueLeaf } from "./issue.ts";
-import { ask, inFolder, missing } from "./witness.ts";
-
-const noOpenssl = missing("openssl");
+import { ask, inFolder } from "../tests/ask.ts";
+import { testWith } from "../tests/skip.ts";
 
 /** A self-signed certificate that openssl made. */
 function opensslCertificate(folder: string, ...options: string[]): string {
@@ -38,10 +37,10 @@ function opensslCertificate(folder: string, ...options: string[]): string {
   return made.output;
 }
 
-Deno.test({
-  name: "other people's certificates are described as openssl and the library describe them",
-  ignore: noOpenssl,
-  fn: () =>
+testWith(
+  ["openssl"],
+  "other people's certificates are described as openssl and the library describe them",
+  () =>
     inFolder(async (folder) => {
       const kinds = [
         ["-subj", "/CN=Someone"],
@@ -73,12 +72,12 @@ Deno.test({
         assert.deepEqual(ours.uris, [...printed.matchAll(/URI:([^,\s]+)/g)].map(([, uri]) => uri));
       }
     }),
-});
+);
 
-Deno.test({
-  name: "what a strict reader cannot read is refused, though others may read it",
-  ignore: noOpenssl,
-  fn: () =>
+testWith(
+  ["openssl"],
+  "what a strict reader cannot read is refused, though others may read it",
+  () =>
     inFolder((folder) => {
       const pem = opensslCertificate(folder, "-subj", "/CN=x");
       const der = fromPem("CERTIFICATE", pem, MAX_CERTIFICATE_BYTES);
@@ -90,7 +89,7 @@ Deno.test({
       assert.throws(() => parseCertificatePem(" ".repeat(MAX_CERTIFICATE_BYTES * 2)), DerError);
       return Promise.resolve();
     }),
-});
+);
 
 Deno.test("any mutation of a leaf is refused with DerError or has lost its issuer's signature", () =>
   inFolder(async (folder) => {

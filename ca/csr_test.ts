@@ -4,10 +4,10 @@ import fc from "fast-check";
 import { checkCsr, CsrError, MAX_CSR_CHARS } from "./csr.ts";
 import { der, fromPem, hex, TAG, toPem } from "./der.ts";
 import { ecdsaFromDer, ecdsaToDer, readSigned, writeSigned } from "./signature.ts";
-import { ask, inFolder, missing } from "./witness.ts";
+import { ask, inFolder } from "../tests/ask.ts";
+import { testWith } from "../tests/skip.ts";
 
 const LABEL = "CERTIFICATE REQUEST";
-const noOpenssl = missing("openssl");
 
 /** A request that openssl made with a new key; further arguments choose key and content. */
 function opensslRequest(folder: string, ...options: string[]): string {
@@ -37,10 +37,10 @@ function refused(code: CsrError["code"], words: RegExp) {
   };
 }
 
-Deno.test({
-  name: "requests that openssl makes are accepted, and only their key is taken",
-  ignore: noOpenssl,
-  fn: () =>
+testWith(
+  ["openssl"],
+  "requests that openssl makes are accepted, and only their key is taken",
+  () =>
     inFolder(async (folder) => {
       const extensions = [
         "-addext",
@@ -60,12 +60,12 @@ Deno.test({
         });
       }
     }),
-});
+);
 
-Deno.test({
-  name: "keys that are too weak, too large or of another kind are refused",
-  ignore: noOpenssl,
-  fn: () =>
+testWith(
+  ["openssl"],
+  "keys that are too weak, too large or of another kind are refused",
+  () =>
     inFolder(async (folder) => {
       const cases: [string[], RegExp][] = [
         [["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"], /neither P-256 nor RSA/],
@@ -87,12 +87,12 @@ Deno.test({
         refused("key", /neither/),
       );
     }),
-});
+);
 
-Deno.test({
-  name: "a request that its own key did not sign with SHA-256 is refused",
-  ignore: noOpenssl,
-  fn: () =>
+testWith(
+  ["openssl"],
+  "a request that its own key did not sign with SHA-256 is refused",
+  () =>
     inFolder(async (folder) => {
       const mine = readSigned(read(opensslRequest(folder, ...P256)), "mine");
       const theirs = readSigned(read(opensslRequest(folder, ...P256)), "theirs");
@@ -114,12 +114,12 @@ Deno.test({
         await assert.rejects(checkCsr(pem), refused("signature", /not signed/), String(index));
       }
     }),
-});
+);
 
-Deno.test({
-  name: "a point that is not on the curve is refused",
-  ignore: noOpenssl,
-  fn: () =>
+testWith(
+  ["openssl"],
+  "a point that is not on the curve is refused",
+  () =>
     inFolder(async (folder) => {
       const signed = readSigned(read(opensslRequest(folder, ...P256)), "request");
       const body = new Uint8Array(signed.body);
@@ -128,12 +128,12 @@ Deno.test({
       const pem = toPem(LABEL, writeSigned({ ...signed, body }));
       await assert.rejects(checkCsr(pem), refused("signature", /not signed/));
     }),
-});
+);
 
-Deno.test({
-  name: "what is not one whole PKCS#10 request in PEM is refused",
-  ignore: noOpenssl,
-  fn: () =>
+testWith(
+  ["openssl"],
+  "what is not one whole PKCS#10 request in PEM is refused",
+  () =>
     inFolder(async (folder) => {
       const pem = opensslRequest(folder, ...P256);
       const bytes = read(pem);
@@ -157,12 +157,12 @@ Deno.test({
         await assert.rejects(checkCsr(text), refused("malformed", /PKCS#10/), String(index));
       }
     }),
-});
+);
 
-Deno.test({
-  name: "thousands of random mutations are refused, each with the one typed error",
-  ignore: noOpenssl,
-  fn: () =>
+testWith(
+  ["openssl"],
+  "thousands of random mutations are refused, each with the one typed error",
+  () =>
     inFolder(async (folder) => {
       for (const options of [P256, rsa(2048)]) {
         const bytes = read(opensslRequest(folder, ...options));
@@ -190,7 +190,7 @@ Deno.test({
         }),
       );
     }),
-});
+);
 
 function read(pem: string): Uint8Array {
   return fromPem(LABEL, pem, MAX_CSR_CHARS);

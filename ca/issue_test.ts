@@ -8,7 +8,8 @@ import { certificateUse, describeCertificate, parseCertificate } from "./certifi
 import { issueLeaf, type LeafRequest } from "./issue.ts";
 import { isLeafName, leafName, parseLeafUri } from "./names.ts";
 import { newSerial } from "./sign.ts";
-import { ask, inFolder, missing } from "./witness.ts";
+import { ask, inFolder } from "../tests/ask.ts";
+import { testWith } from "../tests/skip.ts";
 
 const NOW = new Date("2026-03-01T12:00:00.789Z");
 const DEVICE = "3f0d6f0e-7b8f-4a51-9d0e-2f4c3a1b5d6e";
@@ -147,10 +148,10 @@ Deno.test("a serial number is positive and has 32 digits, whatever the random oc
   assert.equal(fill(0xff), `7f${"ff".repeat(15)}`);
 });
 
-Deno.test({
-  name: "openssl verify -x509_strict and certtool accept a chain, in time and for clients only",
-  ignore: missing("openssl") || missing("certtool"),
-  fn: () =>
+testWith(
+  ["openssl", "certtool"],
+  "openssl verify -x509_strict and certtool accept a chain, in time and for clients only",
+  () =>
     inFolder(async (folder) => {
       const now = new Date();
       const authority = await openAuthority(folder, { brand: "JumpCloud", now });
@@ -177,12 +178,12 @@ Deno.test({
       assert.ok(!certtool("1.3.6.1.5.5.7.3.2").ok, "another root of the same name");
       assert.ok(!opensslVerify(folder, [path], now).ok, "another root of the same name");
     }),
-});
+);
 
-Deno.test({
-  name: "thousands of leaves from random input are read alike and accepted by openssl and certtool",
-  ignore: missing("openssl") || missing("certtool"),
-  fn: () =>
+testWith(
+  ["openssl", "certtool"],
+  "thousands of leaves from random input are read alike and accepted by openssl and certtool",
+  () =>
     inFolder(async (folder) => {
       const keys = [await newKey(RSA)];
       while (keys.length < 40) keys.push(await newKey(P256));
@@ -220,7 +221,7 @@ Deno.test({
         assert.equal(verdict.text.match(/: OK$/gm)?.length, paths.length);
       }
     }),
-});
+);
 
 function requests(keys: Uint8Array[], made: Date, years: number): fc.Arbitrary<LeafRequest> {
   const id = fc.uuid();

@@ -8,7 +8,8 @@ import { toPem } from "./der.ts";
 import { issueLeaf } from "./issue.ts";
 import { REASON_CODES, type RevocationList, type RevocationReason, signCrl } from "./revoke.ts";
 import { newSerial } from "./sign.ts";
-import { ask, inFolder, missing } from "./witness.ts";
+import { ask, inFolder } from "../tests/ask.ts";
+import { testWith } from "../tests/skip.ts";
 
 const NOW = new Date("2026-03-01T12:00:00Z");
 const REASONS: readonly RevocationReason[] = [
@@ -73,10 +74,10 @@ Deno.test("a list number that is no whole number is refused", () =>
     }
   }));
 
-Deno.test({
-  name: "openssl verifies a list, reads every field, and refuses a leaf that is on it",
-  ignore: missing("openssl"),
-  fn: () =>
+testWith(
+  ["openssl"],
+  "openssl verifies a list, reads every field, and refuses a leaf that is on it",
+  () =>
     inFolder(async (folder) => {
       const now = new Date();
       const authority = await open(folder, now);
@@ -150,4 +151,4 @@ Deno.test({
       assert.match(empty, /verify OK/);
       assert.match(empty, /No Revoked Certificates/);
     }),
-});
+);

@@ -4,7 +4,8 @@ import * as https from "node:https";
 import { join } from "node:path";
 import { DerError } from "./der.ts";
 import { openServerTls } from "./server_tls.ts";
-import { ask, inFolder, missing } from "./witness.ts";
+import { ask, inFolder } from "../tests/ask.ts";
+import { testWith } from "../tests/skip.ts";
 
 const DAY = 86_400_000;
 const NOW = new Date("2026-03-01T12:00:00Z");
@@ -67,10 +68,10 @@ Deno.test("keys are 0600, and a half-written replacement is no obstacle", () =>
     ]);
   }));
 
-Deno.test({
-  name: "openssl accepts it for each name and address, and for nothing else",
-  ignore: missing("openssl"),
-  fn: () =>
+testWith(
+  ["openssl"],
+  "openssl accepts it for each name and address, and for nothing else",
+  () =>
     inFolder(async (folder) => {
       const { certPem, caPath } = await openServerTls(folder, { ...NAMES, now: new Date() });
       const path = join(folder, "cert.pem");
@@ -91,12 +92,12 @@ Deno.test({
       assert.ok(!verify("-verify_ip", "127.0.0.2"));
       assert.ok(!ask("openssl", ["verify", "-purpose", "sslclient", "-CAfile", caPath, path]).ok);
     }),
-});
+);
 
-Deno.test({
-  name: "curl trusts a listener with it by the authority's file, and not without",
-  ignore: missing("curl"),
-  fn: () =>
+testWith(
+  ["curl"],
+  "curl trusts a listener with it by the authority's file, and not without",
+  () =>
     inFolder(async (folder) => {
       const tls = await openServerTls(folder, { ...NAMES, now: new Date() });
       const server = https.createServer({ cert: tls.certPem, key: tls.keyPem }, (_, response) => {
@@ -116,4 +117,4 @@ Deno.test({
       server.close();
       await once(server, "close");
     }),
-});
+);

@@ -1,5 +1,5 @@
 /**
- * For tests: chains made by the library and not by us, good by default, each part of them to be
+ * Chains made by the library and not by us, good by default, each part of them to be
  * changed, so that nothing of ours is its own witness.
  */
 import "reflect-metadata";
@@ -9,7 +9,7 @@ import { Certificate, type TBSCertificate } from "@peculiar/asn1-x509";
 import * as x509 from "@peculiar/x509";
 import { ecdsaToDer } from "../ca/signature.ts";
 import { Problem } from "../platform/errors.ts";
-import { certificateDer, type ExpectedBundle, type OfferedBundle } from "./verify.ts";
+import { certificateDer, type ExpectedBundle, type OfferedBundle } from "../agent/verify.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

@@ -1,4 +1,4 @@
-/** For tests: programs that nobody here wrote, asked what they think of our certificates. */
+/** Programs that nobody here wrote, asked what they think of our certificates. */
 import { spawnSync } from "node:child_process";
 
 /** What a program answered. */
@@ -21,14 +21,9 @@ export function ask(program: string, args: string[], input?: string | Uint8Array
   return { ok: status === 0, output: stdout ?? "", text: `${stdout ?? ""}${stderr ?? ""}` };
 }
 
-/** Whether a witness is not installed; tests that need it bear its name and are then ignored. */
-export function missing(program: string): boolean {
-  return spawnSync(program, ["--version"]).error !== undefined;
-}
-
 /** A folder for one test, removed after it. */
 export async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "device-trust-ca-" });
+  const folder = await Deno.makeTempDir({ prefix: "device-trust-test-" });
   try {
     await test(folder);
   } finally {
