@@ -186,7 +186,8 @@ function notEnrolled(agent: Status["agent"]): Status {
   };
 }
 
-function agentRunning(stateDir: string): { pid?: number } | undefined {
+/** The agent that holds the lock in this state folder; undefined also where nobody can tell. */
+export function agentRunning(stateDir: string): { pid?: number } | undefined {
   try {
     return lockHolder(`${stateDir}/agent.lock`);
   } catch (error) {
@@ -196,7 +197,8 @@ function agentRunning(stateDir: string): { pid?: number } | undefined {
   }
 }
 
-function readable(path: string): "yes" | "absent" | "denied" {
+/** Whether a file can be opened. */
+export function readable(path: string): "yes" | "absent" | "denied" {
   try {
     Deno.openSync(path).close();
     return "yes";

@@ -71,10 +71,14 @@ export interface DevicePlatform {
   ): Promise<UserAgentExit>;
 }
 
-/** What `doctor` needs beside: to look at a user's things with that user's rights. */
-export interface UserRunner {
+/** What `doctor` needs beside. */
+export interface DoctorPlatform extends DevicePlatform {
   /** Runs this program as that user to its end, or to the end of the time. */
   runAsUser(account: Account, program: SelfProgram, timeoutMs: number): Promise<CommandResult>;
+  /** Whether the library that browsers keep certificates with can be loaded. */
+  hasCertificateLibrary(): Promise<boolean>;
+  /** The patterns of the filters that are in place, for who may not read the desired state. */
+  installedPatterns(brand: string): Promise<string[]>;
 }
 
 /** What a user-agent needs of an operating system. */
@@ -111,7 +115,7 @@ export interface SelfProgram {
 }
 
 /** The agent's platform on this machine. @throws Problem `internal` on another system */
-export function devicePlatform(root: string | undefined): DevicePlatform & UserRunner {
+export function devicePlatform(root: string | undefined): DoctorPlatform {
   requireLinux();
   const paths = systemPaths({ os: "linux", ...(root === undefined ? {} : { root }) });
   const uid = Deno.uid() ?? 0;
@@ -147,6 +151,14 @@ export function devicePlatform(root: string | undefined): DevicePlatform & UserR
       const able = await reachable(account, program, root);
       const { argv, env } = program;
       return await startAsUser(able, argv, { env, timeoutMs }, { run: runCommand, ...under });
+    },
+    async hasCertificateLibrary() {
+      const { isOnThisMachine, LIBNSS3 } = await import("./linux/packages.ts");
+      return isOnThisMachine(LIBNSS3);
+    },
+    async installedPatterns(brand) {
+      const { installedPatterns } = await import("./linux/installed_patterns.ts");
+      return installedPatterns(brand, root);
     },
   };
 
