@@ -2,6 +2,8 @@
  * One open NSS database in this project's words: everything by SHA-256, every change read back,
  * every failure a Problem.
  */
+import { parseCertificate } from "../../ca/certificate.ts";
+import { DerError } from "../../ca/der.ts";
 import { Problem } from "../errors.ts";
 import type { KeyAlgorithm } from "../trust_store.ts";
 import {
@@ -9,7 +11,7 @@ import {
   type Nss,
   NssError,
   SEC_ERROR_ADDING_CERT,
-  type SlotCertificate,
+  SEC_ERROR_REUSED_ISSUER_AND_SERIAL,
 } from "./nss_ffi.ts";
 import { explainNss, obstacle } from "./nss_trouble.ts";
 
@@ -26,7 +28,8 @@ export interface LockPatience {
 export interface DatabaseCertificate {
   der: Uint8Array;
   sha256: string;
-  spkiSha256: string;
+  /** Undefined for a certificate that cannot be read; ours can. */
+  spkiSha256: string | undefined;
 }
 
 /** An open database. {@link NssDatabase.close} gives it back. */
@@ -34,6 +37,8 @@ export class NssDatabase {
   readonly #nss: Nss;
   readonly #slot: Handle;
   readonly path: string;
+  /** SPKI hashes by certificate: what is in a certificate never changes. */
+  readonly #certifiedKeys = new Map<string, string>();
 
   private constructor(nss: Nss, slot: Handle, path: string) {
     this.#nss = nss;
@@ -68,13 +73,10 @@ export class NssDatabase {
   }
 
   certificates(): DatabaseCertificate[] {
-    return this.#do("Cannot list the certificates", () => {
-      const found: DatabaseCertificate[] = [];
-      this.#eachCertificate((certificate) => {
-        const { der, spki } = certificate;
-        found.push({ der, sha256: this.sha256(der), spkiSha256: this.sha256(spki) });
-      });
-      return found;
+    const all = this.#do("Cannot list the certificates", () => this.#nss.certificates(this.#slot));
+    return all.map((der) => {
+      const sha256 = this.sha256(der);
+      return { der, sha256, spkiSha256: this.#certifiedKey(der, sha256) };
     });
   }
 
@@ -127,18 +129,26 @@ export class NssDatabase {
   }
 
   /** Stores a certificate; already there is success. */
-  addCertificate(der: Uint8Array, commonName: string): void {
+  addCertificate(der: Uint8Array, nickname: string): void {
     const sha256 = this.sha256(der);
     const isThere = () => this.certificates().some((other) => other.sha256 === sha256);
     if (isThere()) return;
     const doing = "Cannot store the certificate";
     this.#do(doing, () => {
       try {
-        this.#nss.importCertificate(this.#slot, der, commonName);
+        this.#nss.importCertificate(this.#slot, der, nickname);
       } catch (error) {
-        if (!(error instanceof NssError && error.code === SEC_ERROR_ADDING_CERT)) throw error;
+        if (!(error instanceof NssError)) throw error;
+        if (error.code === SEC_ERROR_REUSED_ISSUER_AND_SERIAL) {
+          throw new Problem(
+            "internal",
+            `${doing}: ${this.path} has another of the same issuer and serial. Remove that one.`,
+            { cause: error },
+          );
+        }
+        if (error.code !== SEC_ERROR_ADDING_CERT) throw error;
         // Another subject has that nickname already; nothing is ever looked up by it.
-        this.#nss.importCertificate(this.#slot, der, `${commonName} (${sha256.slice(0, 16)})`);
+        this.#nss.importCertificate(this.#slot, der, `${nickname} (${sha256.slice(0, 16)})`);
       }
     });
     this.#readBack(doing, isThere());
@@ -146,16 +156,12 @@ export class NssDatabase {
 
   /** Removes exactly this certificate; absent is success. */
   removeCertificate(sha256: string): void {
-    const doing = "Cannot remove the certificate";
-    let found = false;
-    this.#do(doing, () =>
-      this.#eachCertificate((certificate) => {
-        if (this.sha256(certificate.der) !== sha256) return;
-        found = true;
-        this.#nss.deleteCertificate(certificate.handle);
-      }));
+    const find = () => this.certificates().find((certificate) => certificate.sha256 === sha256);
+    const found = find();
     if (!found) return;
-    this.#readBack(doing, !this.certificates().some((other) => other.sha256 === sha256));
+    const doing = "Cannot remove the certificate";
+    this.#do(doing, () => this.#nss.deleteCertificate(this.#slot, found.der));
+    this.#readBack(doing, !find());
   }
 
   /** Removes the private key and public keys that go with it; absent is success. */
@@ -236,12 +242,17 @@ export class NssDatabase {
     }
   }
 
-  #eachCertificate(visit: (certificate: SlotCertificate) => void): void {
-    const certificates = this.#nss.certificates(this.#slot);
+  /** Whose key a certificate is for. */
+  #certifiedKey(der: Uint8Array, sha256: string): string | undefined {
+    const known = this.#certifiedKeys.get(sha256);
+    if (known) return known;
     try {
-      for (const certificate of certificates) visit(certificate);
-    } finally {
-      for (const { handle } of certificates) this.#nss.destroyCertificate(handle);
+      const spkiSha256 = this.sha256(parseCertificate(der).spki);
+      this.#certifiedKeys.set(sha256, spkiSha256);
+      return spkiSha256;
+    } catch (error) {
+      if (!(error instanceof DerError)) throw error;
+      return undefined;
     }
   }
 

@@ -18,7 +18,11 @@ const CKM_EC_KEY_PAIR_GEN = 0x1040n;
 const CKM_ECDSA = 0x1041n;
 const CK_INVALID_HANDLE = 0n;
 
+/** CK_OBJECT_CLASS (pkcs11t.h). */
+const CKO_CERTIFICATE = 1n;
+
 /** CK_ATTRIBUTE_TYPE (pkcs11t.h, pkcs11n.h). */
+const CKA_VALUE = 0x11n;
 const CKA_MODULUS = 0x120n;
 const CKA_PUBLIC_EXPONENT = 0x122n;
 const CKA_EC_PARAMS = 0x180n;
@@ -26,6 +30,7 @@ const CKA_EC_PARAMS = 0x180n;
 const CKA_NSS_DB = 0xd5a0db00n;
 
 /** PK11ObjectType (pk11pub.h). */
+const PK11_TypeGeneric = 0;
 const PK11_TypePrivKey = 1;
 
 /** PK11AttrFlags (secmodt.h). */
@@ -78,14 +83,6 @@ export class NssMissing extends Error {
   override readonly name = "NssMissing";
 }
 
-/** A certificate as a slot holds it. */
-export interface SlotCertificate {
-  handle: Handle;
-  der: Uint8Array;
-  /** DER SubjectPublicKeyInfo. */
-  spki: Uint8Array;
-}
-
 const NSS_SYMBOLS = {
   NSS_InitContext: {
     parameters: ["buffer", "buffer", "buffer", "buffer", "pointer", "u32"],
@@ -110,7 +107,6 @@ const NSS_SYMBOLS = {
   },
   PK11_ListPrivKeysInSlot: { parameters: ["pointer", "pointer", "pointer"], result: "pointer" },
   PK11_ListPublicKeysInSlot: { parameters: ["pointer", "pointer"], result: "pointer" },
-  PK11_ListCertsInSlot: { parameters: ["pointer"], result: "pointer" },
   PK11_DeleteTokenPrivateKey: { parameters: ["pointer", "i32"], result: "i32" },
   PK11_DeleteTokenPublicKey: { parameters: ["pointer"], result: "i32" },
   PK11_ImportDERCert: {
@@ -145,18 +141,13 @@ const NSS_SYMBOLS = {
   SECKEY_DestroyPublicKey: { parameters: ["pointer"], result: "void" },
   SECKEY_DestroyPrivateKeyList: { parameters: ["pointer"], result: "void" },
   SECKEY_DestroyPublicKeyList: { parameters: ["pointer"], result: "void" },
-  CERT_GetDefaultCertDB: { parameters: [], result: "pointer" },
-  CERT_NewTempCertificate: {
-    parameters: ["pointer", "buffer", "pointer", "i32", "i32"],
-    result: "pointer",
-  },
-  CERT_GetCommonName: { parameters: ["pointer"], result: "pointer" },
   CERT_DestroyCertificate: { parameters: ["pointer"], result: "void" },
-  CERT_DupCertificate: { parameters: ["pointer"], result: "pointer" },
-  CERT_DestroyCertList: { parameters: ["pointer"], result: "void" },
+  PK11_FindGenericObjects: { parameters: ["pointer", "u64"], result: "pointer" },
+  PK11_GetNextGenericObject: { parameters: ["pointer"], result: "pointer" },
+  PK11_DestroyGenericObjects: { parameters: ["pointer"], result: "i32" },
+  PK11_FindCertFromDERCertItem: { parameters: ["pointer", "buffer", "pointer"], result: "pointer" },
   SEC_DeletePermCertificate: { parameters: ["pointer"], result: "i32" },
   SECITEM_ZfreeItem: { parameters: ["pointer", "i32"], result: "void" },
-  PORT_Free: { parameters: ["pointer"], result: "void" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 const NSPR_SYMBOLS = {
@@ -344,10 +335,10 @@ export class Nss {
     const value = this.#publicValue(privateKey);
     if (!value) return undefined;
     if (this.#nss.SECKEY_GetPrivateKeyType(privateKey) === ecKey) {
-      const curve = this.#attribute(privateKey, CKA_EC_PARAMS);
+      const curve = this.#attribute(PK11_TypePrivKey, privateKey, CKA_EC_PARAMS);
       return curve && spki(derOid("1.2.840.10045.2.1"), curve, value);
     }
-    const exponent = this.#attribute(privateKey, CKA_PUBLIC_EXPONENT);
+    const exponent = this.#attribute(PK11_TypePrivKey, privateKey, CKA_PUBLIC_EXPONENT);
     const numbers = exponent && der(TAG.sequence, derUnsigned(value), derUnsigned(exponent));
     return numbers && spki(derOid("1.2.840.113549.1.1.1"), der(TAG.null), numbers);
   }
@@ -356,18 +347,22 @@ export class Nss {
   #publicValue(privateKey: Handle): Uint8Array<ArrayBuffer> | undefined {
     switch (this.#nss.SECKEY_GetPrivateKeyType(privateKey)) {
       case ecKey:
-        return this.#attribute(privateKey, CKA_NSS_DB);
+        return this.#attribute(PK11_TypePrivKey, privateKey, CKA_NSS_DB);
       case rsaKey:
-        return this.#attribute(privateKey, CKA_MODULUS);
+        return this.#attribute(PK11_TypePrivKey, privateKey, CKA_MODULUS);
       default:
         return undefined;
     }
   }
 
-  /** An attribute of a private key; undefined when it has none of that kind. */
-  #attribute(privateKey: Handle, attribute: bigint): Uint8Array<ArrayBuffer> | undefined {
+  /** An attribute of an object; undefined when it has none of that kind. */
+  #attribute(
+    objectType: number,
+    object: Handle,
+    attribute: bigint,
+  ): Uint8Array<ArrayBuffer> | undefined {
     const item = secItem(new Uint8Array());
-    const status = this.#nss.PK11_ReadRawAttribute(PK11_TypePrivKey, privateKey, attribute, item);
+    const status = this.#nss.PK11_ReadRawAttribute(objectType, object, attribute, item);
     if (status !== 0) {
       const error = this.#error("PK11_ReadRawAttribute");
       if (error.code === SEC_ERROR_BAD_DATA) return undefined;
@@ -396,40 +391,25 @@ export class Nss {
     return keys;
   }
 
-  /** The stored certificates of a slot. Give back: destroyCertificate, each handle. */
-  certificates(slot: Handle): SlotCertificate[] {
+  /** The stored certificates of a slot, DER, as they are there: past all caches of NSS. */
+  certificates(slot: Handle): Uint8Array<ArrayBuffer>[] {
     this.#nspr.PR_SetError(0, 0);
-    const list = this.#need("PK11_ListCertsInSlot", this.#nss.PK11_ListCertsInSlot(slot));
-    const certificates = walkList(list).map((node) => {
-      const handle = this.#need("CERT_DupCertificate", this.#nss.CERT_DupCertificate(node));
-      return {
-        handle,
-        der: copyItem(handle, CERT_DER),
-        spki: copyItem(handle, CERT_PUBLIC_KEY),
-      };
-    });
-    this.#nss.CERT_DestroyCertList(list);
-    return certificates;
-  }
-
-  destroyCertificate(certificate: Handle): void {
-    this.#nss.CERT_DestroyCertificate(certificate);
-  }
-
-  /** What a certificate is for and called. Throws NssError for bytes that are no certificate. */
-  parseCertificate(der: Uint8Array): { spki: Uint8Array<ArrayBuffer>; commonName: string } {
-    const database = this.#nss.CERT_GetDefaultCertDB();
-    const certificate = this.#need(
-      "CERT_NewTempCertificate",
-      this.#nss.CERT_NewTempCertificate(database, secItem(der), null, PR_FALSE, PR_TRUE),
-    );
-    const subject = Deno.UnsafePointer.offset(certificate, CERT_SUBJECT);
-    const name = this.#nss.CERT_GetCommonName(subject);
-    const commonName = name === null ? "" : Deno.UnsafePointerView.getCString(name);
-    if (name !== null) this.#nss.PORT_Free(name);
-    const spki = copyItem(certificate, CERT_PUBLIC_KEY);
-    this.destroyCertificate(certificate);
-    return { spki, commonName };
+    const first = this.#nss.PK11_FindGenericObjects(slot, CKO_CERTIFICATE);
+    if (first === null) return this.#emptyUnlessError("PK11_FindGenericObjects");
+    try {
+      const found: Uint8Array<ArrayBuffer>[] = [];
+      for (
+        let object: Deno.PointerValue = first;
+        object !== null;
+        object = this.#nss.PK11_GetNextGenericObject(object)
+      ) {
+        const der = this.#attribute(PK11_TypeGeneric, object, CKA_VALUE);
+        if (der) found.push(der);
+      }
+      return found;
+    } finally {
+      this.#nss.PK11_DestroyGenericObjects(first);
+    }
   }
 
   /** Stores a certificate without trust. A nickname that another subject has is refused. */
@@ -446,9 +426,17 @@ export class Nss {
     );
   }
 
-  /** Its success is not to be believed (full disk): read back. Does not consume the handle. */
-  deleteCertificate(certificate: Handle): void {
-    this.#check("SEC_DeletePermCertificate", this.#nss.SEC_DeletePermCertificate(certificate));
+  /**
+   * Removes the certificate that is this DER, with the trust that was set for it. Its success is
+   * not to be believed (full disk, and a lock looks like absence): read back.
+   */
+  deleteCertificate(slot: Handle, der: Uint8Array): void {
+    const certificate = this.#nss.PK11_FindCertFromDERCertItem(slot, secItem(der), null);
+    if (certificate === null) return;
+    const status = this.#nss.SEC_DeletePermCertificate(certificate);
+    const error = status === 0 ? undefined : this.#error("SEC_DeletePermCertificate");
+    this.#nss.CERT_DestroyCertificate(certificate);
+    if (error) throw error;
   }
 
   /**
@@ -544,11 +532,6 @@ export class Nss {
     );
   }
 }
-
-/** offsetof in struct CERTCertificateStr (certt.h): derCert, derPublicKey, subject. */
-const CERT_DER = 120;
-const CERT_PUBLIC_KEY = 192;
-const CERT_SUBJECT = 408;
 
 /** struct SECItemStr (seccomont.h): SECItemType type; unsigned char *data; unsigned int len. */
 const SEC_ITEM_SIZE = 24;

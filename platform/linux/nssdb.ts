@@ -3,6 +3,8 @@
  * nssdb: the NSS databases that a user's browsers open, as one trust store. The user's own comes
  * first and holds every key; each certificate, and with a leaf its key, is put into all of them.
  */
+import { type Certificate, parseCertificate } from "../../ca/certificate.ts";
+import { DerError } from "../../ca/der.ts";
 import { Problem, toProblem } from "../errors.ts";
 import type {
   CertificateRole,
@@ -14,13 +16,7 @@ import type {
 } from "../trust_store.ts";
 import { NssDatabase } from "./nss_database.ts";
 import { type FolderProbe, nssDirectories, type NssDirectory } from "./nss_directories.ts";
-import {
-  type Handle,
-  Nss,
-  NssError,
-  NssMissing,
-  SEC_ERROR_REUSED_ISSUER_AND_SERIAL,
-} from "./nss_ffi.ts";
+import { type Handle, Nss, NssError, NssMissing } from "./nss_ffi.ts";
 import { CERTIFICATE_FILE, checkFolders, databaseExists, makeFolders } from "./nss_folders.ts";
 
 export { removeCreatedPaths } from "./nss_cleanup.ts";
@@ -134,20 +130,22 @@ class Nssdb implements NssdbStore {
   }
 
   async install(role: CertificateRole, der: Uint8Array): Promise<void> {
-    this.#prepare();
-    const { spkiSha256, commonName } = this.#parse(der);
+    const { spki, commonName } = parse(der);
+    const own = this.#prepare();
+    const nickname = commonName ?? role;
     const targets = this.#databases((directory) => directory.inUse);
     if (role === "leaf") {
+      const spkiSha256 = own.sha256(spki);
       const source = this.#databases().find((database) => database.keys().includes(spkiSha256));
       if (!source) {
         throw new Problem(
           "internal",
-          `The leaf ${commonName} is not installed: its key is not in ${this.location}.`,
+          `The leaf ${nickname} is not installed: its key is not in ${this.location}.`,
         );
       }
       for (const database of targets) database.copyKeyFrom(source, spkiSha256);
     }
-    for (const database of targets) database.addCertificate(der, commonName);
+    for (const database of targets) database.addCertificate(der, nickname);
   }
 
   async list(): Promise<StoreContents> {
@@ -158,7 +156,7 @@ class Nssdb implements NssdbStore {
     const wanted = this.#covered().filter(({ inUse }) => inUse).length;
     const certificates: StoredCertificate[] = [...union.values()].map((found) => {
       const { der, sha256, spkiSha256 } = found;
-      const hasKey = keys.has(spkiSha256);
+      const hasKey = spkiSha256 !== undefined && keys.has(spkiSha256);
       const holders = used.filter((contents) =>
         contents.certificates.has(sha256) && (!hasKey || contents.keys.has(spkiSha256))
       );
@@ -271,19 +269,16 @@ class Nssdb implements NssdbStore {
       );
     }
   }
+}
 
-  #parse(der: Uint8Array): { spkiSha256: string; commonName: string } {
-    const nss = this.#library();
-    try {
-      const { spki, commonName } = nss.parseCertificate(der);
-      return { spkiSha256: nss.sha256(spki).toHex(), commonName };
-    } catch (cause) {
-      if (!(cause instanceof NssError)) throw cause;
-      const reason = cause.code === SEC_ERROR_REUSED_ISSUER_AND_SERIAL
-        ? `another certificate in ${this.location} has the same issuer and serial. Remove that one.`
-        : "it is not a DER certificate.";
-      throw new Problem("internal", `The certificate cannot be installed: ${reason}`, { cause });
-    }
+function parse(der: Uint8Array): Certificate {
+  try {
+    return parseCertificate(der);
+  } catch (cause) {
+    if (!(cause instanceof DerError)) throw cause;
+    throw new Problem("internal", `What was to be installed cannot be read: ${cause.message}.`, {
+      cause,
+    });
   }
 }
 
