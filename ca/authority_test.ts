@@ -114,6 +114,15 @@ Deno.test("another brand than the authority was made with is refused by its own 
     await open(folder, "Acme1");
   }));
 
+Deno.test("without a brand it is the authority's own, and for a new one the default", () =>
+  inFolder(async (folder) => {
+    const acme = join(folder, "acme");
+    await open(acme, "Acme1");
+    assert.equal((await openAuthority(acme, { now: NOW })).brand, "Acme1");
+    const fresh = await openAuthority(join(folder, "fresh"), { now: NOW });
+    assert.equal(fresh.brand, "JumpCloud");
+  }));
+
 Deno.test("files that do not belong together are refused, and never replaced", async (t) => {
   const damages: [string, (ours: string, theirs: string) => Promise<void>][] = [
     ["another's intermediate key", (a, b) => copy(b, a, "intermediate.key")],

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
 import { checkCsr, CsrError, MAX_CSR_CHARS } from "./csr.ts";
-import { der, fromPem, hex, TAG, toPem } from "./der.ts";
-import { ecdsaFromDer, ecdsaToDer, readSigned, writeSigned } from "./signature.ts";
+import { contextTag, der, fromPem, hex, TAG, toPem } from "./der.ts";
+import { ECDSA_SHA256, ecdsaFromDer, ecdsaToDer, readSigned, writeSigned } from "./signature.ts";
 import { ask, inFolder } from "../tests/ask.ts";
 import { testWith } from "../tests/skip.ts";
 
@@ -88,6 +88,35 @@ testWith(
       );
     }),
 );
+
+testWith(
+  ["openssl"],
+  "a compressed point is refused: one key has one form",
+  () =>
+    inFolder(async (folder) => {
+      opensslRequest(folder, ...P256);
+      const key = join(folder, "key.pem");
+      const compressed = ask("openssl", ["ec", "-in", key, "-conv_form", "compressed"]).output;
+      await Deno.writeTextFile(key, compressed);
+      const { output } = ask("openssl", ["req", "-new", "-key", key, "-subj", "/CN=x"]);
+      await assert.rejects(checkCsr(output), refused("key", /no whole P-256 point/));
+    }),
+);
+
+Deno.test("a request of another version is refused, though its signature holds", async () => {
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const spki = new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey));
+  const request = async (version: number) => {
+    const number = der(TAG.integer, Uint8Array.of(version));
+    const body = der(TAG.sequence, number, der(TAG.sequence), spki, der(contextTag(0, true)));
+    const signature = new Uint8Array(await crypto.subtle.sign(algorithm, keys.privateKey, body));
+    const signed = { body, algorithm: ECDSA_SHA256, signature: ecdsaToDer(signature) };
+    return toPem(LABEL, writeSigned(signed));
+  };
+  assert.deepEqual(await checkCsr(await request(0)), { spki, algorithm: "P-256" });
+  await assert.rejects(checkCsr(await request(1)), refused("malformed", /version 2/));
+});
 
 testWith(
   ["openssl"],
