@@ -2,14 +2,16 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { Instant, Serial, Uuid } from "../agent/contract.ts";
 import {
+  ADMIN_TOKEN,
   type AdminApp,
+  adminRefusals,
   answerOf,
   bodyOf,
+  bodyRefusals,
   ListQuery,
   NullableInstant,
   nullableInstant,
   pageOfItems,
-  problemAnswers,
 } from "./admin_routes.ts";
 import { type Certificate, RevocationReason } from "./certificates.ts";
 import { instant, recordEvent, type ServerContext } from "./context.ts";
@@ -57,14 +59,16 @@ const RenewalDetail = z.object({ spreadSeconds: z.number(), certificates: z.numb
 const listRoute = createRoute({
   method: "get",
   path: PATH,
+  security: ADMIN_TOKEN,
   summary: "Every certificate that was issued, oldest first",
   request: { query: ListQuery },
-  responses: { 200: pageOfItems(CertificateItem), ...problemAnswers("invalid") },
+  responses: { 200: pageOfItems(CertificateItem), ...adminRefusals("invalid") },
 });
 
 const revokeRoute = createRoute({
   method: "post",
   path: `${PATH}/{serial}/revoke`,
+  security: ADMIN_TOKEN,
   summary: "Revoke a certificate; one that is revoked already keeps its reason",
   request: {
     params: z.object({ serial: Serial }),
@@ -79,23 +83,25 @@ const revokeRoute = createRoute({
   },
   responses: {
     200: answerOf("The certificate", CertificateItem),
-    ...problemAnswers("not-found", "invalid"),
+    ...bodyRefusals("not-found"),
   },
 });
 
 const renewRoute = createRoute({
   method: "post",
   path: `${PATH}/renew`,
+  security: ADMIN_TOKEN,
   summary: "Emergency renewal: every renewal window moves to now, spread over some seconds",
   request: bodyOf(RenewalBody),
-  responses: { 200: answerOf("Its progress", RenewalProgress), ...problemAnswers("invalid") },
+  responses: { 200: answerOf("Its progress", RenewalProgress), ...bodyRefusals() },
 });
 
 const progressRoute = createRoute({
   method: "get",
   path: `${PATH}/renew`,
+  security: ADMIN_TOKEN,
   summary: "Progress of the last emergency renewal",
-  responses: { 200: answerOf("The progress", RenewalProgress), ...problemAnswers() },
+  responses: { 200: answerOf("The progress", RenewalProgress), ...adminRefusals() },
 });
 
 /** Adds the routes of certificates. */

@@ -11,15 +11,17 @@ import {
   Uuid,
 } from "../agent/contract.ts";
 import {
+  ADMIN_TOKEN,
   type AdminApp,
+  adminRefusals,
   answerOf,
   bodyOf,
+  bodyRefusals,
   DeviceParam,
   ListQuery,
   NullableInstant,
   nullableInstant,
   pageOfItems,
-  problemAnswers,
 } from "./admin_routes.ts";
 import type { Certificate } from "./certificates.ts";
 import { instant, type ServerContext } from "./context.ts";
@@ -76,6 +78,7 @@ const BindingParam = DeviceParam.extend({ userId: Uuid });
 const listRoute = createRoute({
   method: "get",
   path: PATH,
+  security: ADMIN_TOKEN,
   summary: "Enrolled devices, their users, and the state of each certificate",
   request: {
     query: ListQuery.extend({
@@ -83,34 +86,37 @@ const listRoute = createRoute({
       lastSeenBefore: Instant.optional(),
     }),
   },
-  responses: { 200: pageOfItems(DeviceItem), ...problemAnswers("invalid") },
+  responses: { 200: pageOfItems(DeviceItem), ...adminRefusals("invalid") },
 });
 
 const deleteRoute = createRoute({
   method: "delete",
   path: `${PATH}/{deviceId}`,
+  security: ADMIN_TOKEN,
   summary: "Delete a device: every certificate of it is revoked, its agent removes everything",
   request: { params: DeviceParam },
-  responses: { 204: { description: "Deleted" }, ...problemAnswers("not-found") },
+  responses: { 204: { description: "Deleted" }, ...adminRefusals("not-found") },
 });
 
 const bindRoute = createRoute({
   method: "put",
   path: `${PATH}/{deviceId}/users/{userId}`,
+  security: ADMIN_TOKEN,
   summary: "Bind a user to a local account of the device; one user per account",
   request: { params: BindingParam, ...bodyOf(z.strictObject({ username: Username })) },
   responses: {
     200: answerOf("The binding", Binding),
-    ...problemAnswers("not-found", "conflict", "invalid"),
+    ...bodyRefusals("not-found", "conflict"),
   },
 });
 
 const unbindRoute = createRoute({
   method: "delete",
   path: `${PATH}/{deviceId}/users/{userId}`,
+  security: ADMIN_TOKEN,
   summary: "End a user's being managed on the device; their certificates there are revoked",
   request: { params: BindingParam },
-  responses: { 204: { description: "Unbound" }, ...problemAnswers("not-found") },
+  responses: { 204: { description: "Unbound" }, ...adminRefusals("not-found") },
 });
 
 /** Adds the routes of devices and bindings. */

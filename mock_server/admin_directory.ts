@@ -2,12 +2,14 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { Instant, Uuid } from "../agent/contract.ts";
 import {
+  ADMIN_TOKEN,
   type AdminApp,
+  adminRefusals,
   answerOf,
   bodyOf,
+  bodyRefusals,
   ListQuery,
   pageOfItems,
-  problemAnswers,
   UserParam,
 } from "./admin_routes.ts";
 import { instant, newUuid, recordEvent, type ServerContext } from "./context.ts";
@@ -40,25 +42,28 @@ const UserItem = z.object({
 const listRoute = createRoute({
   method: "get",
   path: PATH,
+  security: ADMIN_TOKEN,
   summary: "Users",
   request: { query: ListQuery },
-  responses: { 200: pageOfItems(UserItem), ...problemAnswers("invalid") },
+  responses: { 200: pageOfItems(UserItem), ...adminRefusals("invalid") },
 });
 
 const addRoute = createRoute({
   method: "post",
   path: PATH,
+  security: ADMIN_TOKEN,
   summary: "Add a user; e-mail addresses differ by more than case",
   request: bodyOf(UserBody),
-  responses: { 201: answerOf("The user", UserItem), ...problemAnswers("conflict", "invalid") },
+  responses: { 201: answerOf("The user", UserItem), ...bodyRefusals("conflict") },
 });
 
 const deleteRoute = createRoute({
   method: "delete",
   path: `${PATH}/{userId}`,
+  security: ADMIN_TOKEN,
   summary: "Delete a user: unbound everywhere, every certificate revoked",
   request: { params: UserParam },
-  responses: { 204: { description: "Deleted" }, ...problemAnswers("not-found") },
+  responses: { 204: { description: "Deleted" }, ...adminRefusals("not-found") },
 });
 
 /** Adds the routes of users. */

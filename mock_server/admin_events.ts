@@ -1,7 +1,13 @@
 /** Admin API: the audit log. */
 import { createRoute, z } from "@hono/zod-openapi";
 import { Instant, Uuid } from "../agent/contract.ts";
-import { type AdminApp, ListQuery, pageOfItems, problemAnswers } from "./admin_routes.ts";
+import {
+  ADMIN_TOKEN,
+  type AdminApp,
+  adminRefusals,
+  ListQuery,
+  pageOfItems,
+} from "./admin_routes.ts";
 import { instant, type ServerContext } from "./context.ts";
 import { pageOf } from "./paging.ts";
 
@@ -17,9 +23,10 @@ const EventItem = z.object({
 const listRoute = createRoute({
   method: "get",
   path: "/admin/v1/events",
+  security: ADMIN_TOKEN,
   summary: "Events, newest first",
   request: { query: ListQuery },
-  responses: { 200: pageOfItems(EventItem), ...problemAnswers("invalid") },
+  responses: { 200: pageOfItems(EventItem), ...adminRefusals("invalid") },
 });
 
 /** Adds the route of events. */

@@ -3,14 +3,16 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { Instant, Uuid } from "../agent/contract.ts";
 import { sha256Hex } from "../ca/signature.ts";
 import {
+  ADMIN_TOKEN,
   type AdminApp,
+  adminRefusals,
   answerOf,
   bodyOf,
+  bodyRefusals,
   ListQuery,
   NullableInstant,
   nullableInstant,
   pageOfItems,
-  problemAnswers,
 } from "./admin_routes.ts";
 import { instant, newSecret, newUuid, recordEvent, type ServerContext } from "./context.ts";
 import { pageOf } from "./paging.ts";
@@ -40,25 +42,28 @@ const NewConnectKey = ConnectKeyItem.extend({
 const listRoute = createRoute({
   method: "get",
   path: PATH,
+  security: ADMIN_TOKEN,
   summary: "Connect keys that are not revoked",
   request: { query: ListQuery },
-  responses: { 200: pageOfItems(ConnectKeyItem), ...problemAnswers("invalid") },
+  responses: { 200: pageOfItems(ConnectKeyItem), ...adminRefusals("invalid") },
 });
 
 const createKeyRoute = createRoute({
   method: "post",
   path: PATH,
+  security: ADMIN_TOKEN,
   summary: "Make a connect key",
   request: bodyOf(ConnectKeyBody),
-  responses: { 201: answerOf("The key", NewConnectKey), ...problemAnswers("invalid") },
+  responses: { 201: answerOf("The key", NewConnectKey), ...bodyRefusals() },
 });
 
 const revokeRoute = createRoute({
   method: "delete",
   path: `${PATH}/{connectKeyId}`,
+  security: ADMIN_TOKEN,
   summary: "Revoke a connect key; devices that it enrolled stay",
   request: { params: z.object({ connectKeyId: Uuid }) },
-  responses: { 204: { description: "Revoked" }, ...problemAnswers("not-found") },
+  responses: { 204: { description: "Revoked" }, ...adminRefusals("not-found") },
 });
 
 /** Adds the routes of connect keys. */

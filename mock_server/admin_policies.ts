@@ -2,12 +2,14 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { Uuid } from "../agent/contract.ts";
 import {
+  ADMIN_TOKEN,
   type AdminApp,
+  adminRefusals,
   answerOf,
   bodyOf,
+  bodyRefusals,
   ListQuery,
   pageOfItems,
-  problemAnswers,
 } from "./admin_routes.ts";
 import { newUuid, recordEvent, type ServerContext } from "./context.ts";
 import { pageOf } from "./paging.ts";
@@ -32,43 +34,48 @@ const PolicyReplacement = PolicyBody.extend({ policyId: Uuid.optional() })
 const listRoute = createRoute({
   method: "get",
   path: PATH,
+  security: ADMIN_TOKEN,
   summary: "Policies",
   request: { query: ListQuery },
-  responses: { 200: pageOfItems(Policy), ...problemAnswers("invalid") },
+  responses: { 200: pageOfItems(Policy), ...adminRefusals("invalid") },
 });
 
 const addRoute = createRoute({
   method: "post",
   path: PATH,
+  security: ADMIN_TOKEN,
   summary: "Add a policy",
   request: bodyOf(PolicyBody),
-  responses: { 201: answerOf("The policy", Policy), ...problemAnswers("invalid") },
+  responses: { 201: answerOf("The policy", Policy), ...bodyRefusals() },
 });
 
 const replaceRoute = createRoute({
   method: "put",
   path: `${PATH}/{policyId}`,
+  security: ADMIN_TOKEN,
   summary: "Replace a policy",
   request: { params: PolicyParam, ...bodyOf(PolicyReplacement) },
-  responses: { 200: answerOf("The policy", Policy), ...problemAnswers("not-found", "invalid") },
+  responses: { 200: answerOf("The policy", Policy), ...bodyRefusals("not-found") },
 });
 
 const deleteRoute = createRoute({
   method: "delete",
   path: `${PATH}/{policyId}`,
+  security: ADMIN_TOKEN,
   summary: "Delete a policy",
   request: { params: PolicyParam },
-  responses: { 204: { description: "Deleted" }, ...problemAnswers("not-found") },
+  responses: { 204: { description: "Deleted" }, ...adminRefusals("not-found") },
 });
 
 const evaluateRoute = createRoute({
   method: "post",
   path: `${PATH}/evaluate`,
+  security: ADMIN_TOKEN,
   summary: "What the policies would decide about a request, and why; changes nothing",
   request: bodyOf(EvaluationRequest),
   responses: {
     200: answerOf("The decision", PolicyDecision),
-    ...problemAnswers("not-found", "invalid"),
+    ...bodyRefusals("not-found"),
   },
 });
 

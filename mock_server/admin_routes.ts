@@ -1,9 +1,10 @@
 /** Parts that the routes of the admin API share. */
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
-import { Instant, ProblemDetails, Uuid } from "../agent/contract.ts";
+import { Instant, Uuid } from "../agent/contract.ts";
 import { instant, type ServerEnv } from "./context.ts";
+import { refusals } from "./openapi.ts";
 import { PageQuery } from "./paging.ts";
-import { PROBLEMS, type ProblemType } from "./problems.ts";
+import type { ProblemType } from "./problems.ts";
 
 /** The app that routes are put on. */
 export type AdminApp = OpenAPIHono<ServerEnv>;
@@ -36,15 +37,17 @@ export function pageOfItems<T extends z.ZodType>(item: T) {
   );
 }
 
-/** Answers with problems, by status; `unauthorized` is always among them. */
-export function problemAnswers<T extends ProblemType>(...types: T[]) {
-  const content = { "application/problem+json": { schema: ProblemDetails } };
-  const answers = [...types, "unauthorized" as const]
-    .map((type) => [PROBLEMS[type][0], { description: PROBLEMS[type][1], content }]);
-  return Object.fromEntries(answers) as Record<
-    401 | (typeof PROBLEMS)[T][0],
-    { description: string; content: typeof content }
-  >;
+/** The security scheme of every route here, as the contract names it. */
+export const ADMIN_TOKEN = [{ adminToken: [] }];
+
+/** How a route without a body says no; without the token always. */
+export function adminRefusals(...types: ProblemType[]) {
+  return refusals("unauthorized", ...types);
+}
+
+/** How a route with a body says no. */
+export function bodyRefusals(...types: ProblemType[]) {
+  return adminRefusals(...types, "body-too-large", "slow-request", "invalid");
 }
 
 /** An instant of the store as answers show it. */

@@ -1,6 +1,13 @@
 /** Admin API: the organization's settings, and what a change of them would do. */
 import { createRoute, z } from "@hono/zod-openapi";
-import { type AdminApp, answerOf, bodyOf, problemAnswers } from "./admin_routes.ts";
+import {
+  ADMIN_TOKEN,
+  type AdminApp,
+  adminRefusals,
+  answerOf,
+  bodyOf,
+  bodyRefusals,
+} from "./admin_routes.ts";
 import type { ServerContext } from "./context.ts";
 import { changeSettings, settleLeaves } from "./fleet_changes.ts";
 import { type Page, pageOf } from "./paging.ts";
@@ -22,29 +29,32 @@ const SettingsBody = z.strictObject(SettingsAnswer.partial().shape).openapi("Set
 const getRoute = createRoute({
   method: "get",
   path: "/admin/v1/settings",
+  security: ADMIN_TOKEN,
   summary: "The settings in force",
-  responses: { 200: answerOf("The settings", SettingsAnswer), ...problemAnswers() },
+  responses: { 200: answerOf("The settings", SettingsAnswer), ...adminRefusals() },
 });
 
 const putRoute = createRoute({
   method: "put",
   path: "/admin/v1/settings",
+  security: ADMIN_TOKEN,
   summary: "Change settings; every device that it concerns is told at once",
   request: bodyOf(SettingsBody),
   responses: {
     200: answerOf("The settings now in force", SettingsAnswer),
-    ...problemAnswers("conflict", "invalid"),
+    ...bodyRefusals("conflict"),
   },
 });
 
 const previewRoute = createRoute({
   method: "post",
   path: "/admin/v1/settings/preview",
+  security: ADMIN_TOKEN,
   summary: "Who would lose or gain what by a change, and which policies; changes nothing",
   request: bodyOf(SettingsBody),
   responses: {
     200: answerOf("The consequences", SettingsPreview),
-    ...problemAnswers("conflict", "invalid"),
+    ...bodyRefusals("conflict"),
   },
 });
 

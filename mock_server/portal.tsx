@@ -20,9 +20,10 @@ import {
   presentedCertificate,
 } from "./client_cert.ts";
 import { newSecret, recordEvent, type ServerContext, type ServerEnv } from "./context.ts";
+import { refusals } from "./openapi.ts";
 import { RefusalPage, STYLE_SOURCE, VerdictPage } from "./portal_page.tsx";
 import { PortalVisits } from "./portal_visits.ts";
-import { answerProblem, problemResponse, refuseInvalid, RequestProblem } from "./problems.ts";
+import { answerProblem, refuseInvalid, RequestProblem } from "./problems.ts";
 import { requestOs } from "./request_os.ts";
 
 const AskedQuery = z.object({
@@ -42,6 +43,7 @@ const pageRoute = createRoute({
       description: "The code is another session's",
       content: { "text/html": { schema: z.string() } },
     },
+    ...refusals("invalid"),
   },
 });
 
@@ -55,6 +57,7 @@ const challengeRoute = createRoute({
       description: "The verdict, and what the policies decide",
       content: { "application/json": { schema: ChallengeAnswer } },
     },
+    ...refusals("invalid"),
   },
 });
 
@@ -75,9 +78,6 @@ export function portal(context: ServerContext): OpenAPIHono<ServerEnv> {
   const app = new OpenAPIHono<ServerEnv>({ defaultHook: refuseInvalid });
   const visits = new PortalVisits(context.random, context.now);
   app.onError(answerProblem((error) => context.log.error("portal request failed", { error })));
-  app.notFound(() =>
-    problemResponse(new RequestProblem("not-found", "The portal has no such page"))
-  );
   app.use(securityHeaders(context));
 
   app.openapi(challengeRoute, async (c) => {
@@ -113,6 +113,11 @@ export function portal(context: ServerContext): OpenAPIHono<ServerEnv> {
     const { visit, user, resource } = c.req.valid("query");
     const code = visits.present(visit, presented(context, c));
     return c.redirect(pageUrl(context, { user, resource }, code), 302);
+  });
+
+  // Not `notFound`, which would be lost where this app is put into another one.
+  app.all("*", () => {
+    throw new RequestProblem("not-found", "The portal has no such page");
   });
   return app;
 }

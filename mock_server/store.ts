@@ -4,10 +4,8 @@ import { LeafKeyAlgorithm, SelectionPattern } from "../agent/contract.ts";
 import { Certificates } from "./certificates.ts";
 import { Bindings, Devices, Reports, Users } from "./fleet.ts";
 import { type Page, type Paged, paged } from "./paging.ts";
+import { Decision } from "./policy.ts";
 import { Database, json } from "./schema.ts";
-
-/** What a policy, or the lack of one, decides. */
-export const Decision = z.enum(["allow", "mfa", "deny"]);
 
 /** What an administrator can set; the brand is the CA's and therefore not here. */
 export const Settings = z.object({
