@@ -31,18 +31,22 @@ export interface ScratchLeaf {
   key: string;
 }
 
-/** The context and what tests do to it. */
-export interface Scratch {
-  context: ServerContext;
-  clock: { now: number };
-  /** Devices that were woken since the last look, in order; `*` for all. */
-  woken(): string[];
+/** Ways to fill a server's store without its API. */
+export interface ScratchFleet {
   addUser(email: string, groups?: string[]): string;
   addDevice(os?: "linux" | "macos" | "windows"): string;
   /** A user bound to a device of their own. */
   addManaged(email: string, groups?: string[]): ScratchUser;
   /** Issues and registers a leaf that is valid for an hour. */
   issue(owner: { deviceId: string; userId: string }): Promise<ScratchLeaf>;
+}
+
+/** The context and what tests do to it. */
+export interface Scratch extends ScratchFleet {
+  context: ServerContext;
+  clock: { now: number };
+  /** Devices that were woken since the last look, in order; `*` for all. */
+  woken(): string[];
 }
 
 /** Runs `test` with a context of its own; distribution is ON. */
@@ -81,7 +85,12 @@ export async function withScratch(
       log: getLogger(["device-trust", "test"]),
       ...over,
     };
-    await test(scratch(context, clock, changes));
+    await test({
+      ...scratchFleet(context),
+      context,
+      clock,
+      woken: () => changes.woken.splice(0),
+    });
   } finally {
     store.close();
     await Deno.remove(folder, { recursive: true });
@@ -102,15 +111,13 @@ class RecordingChanges extends Changes {
   }
 }
 
-function scratch(
-  context: ServerContext,
-  clock: { now: number },
-  changes: RecordingChanges,
-): Scratch {
+/** Fills the store of `context`. */
+export function scratchFleet(context: ServerContext): ScratchFleet {
   const { store } = context;
+  const now = () => context.now().getTime();
   const addUser = (email: string, groups: string[] = []) => {
     const userId = newUuid(random);
-    store.users.add({ userId, email, name: null, groups, createdAt: clock.now });
+    store.users.add({ userId, email, name: null, groups, createdAt: now() });
     return userId;
   };
   const addDevice = (os: "linux" | "macos" | "windows" = "linux") => {
@@ -124,26 +131,23 @@ function scratch(
       os,
       osVersion: "12",
       agentVersion: "0.1.0",
-      enrolledAt: clock.now,
+      enrolledAt: now(),
     });
     return deviceId;
   };
   return {
-    context,
-    clock,
-    woken: () => changes.woken.splice(0),
     addUser,
     addDevice,
     addManaged: (email, groups) => {
       const [userId, deviceId] = [addUser(email, groups), addDevice()];
-      store.bindings.put(deviceId, userId, "account", clock.now);
+      store.bindings.put(deviceId, userId, "account", now());
       return { userId, email, deviceId };
     },
-    issue: (owner) => issue(context, owner),
+    issue: (owner) => issueLeafFor(context, owner),
   };
 }
 
-async function issue(
+async function issueLeafFor(
   context: ServerContext,
   { deviceId, userId }: { deviceId: string; userId: string },
 ): Promise<ScratchLeaf> {
