@@ -8,6 +8,14 @@ function sh(script: string, rest: Partial<Command> = {}) {
   return runCommand({ argv: ["/bin/sh", "-c", script], env: {}, timeoutMs: 30_000, ...rest });
 }
 
+/** Looks until it is so; gives up after 10 s. */
+async function until(so: () => boolean): Promise<void> {
+  for (const end = Date.now() + 10_000; !so();) {
+    assert.ok(Date.now() < end, String(so));
+    await new Promise((done) => setTimeout(done, 5));
+  }
+}
+
 /** Processes that have this text in their arguments; a dead one has none. */
 function running(text: string): number[] {
   return [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter((pid) => {
@@ -84,11 +92,11 @@ Deno.test({
       `(trap '' TERM; echo ready; exec >&- 2>&-; while :; do sleep ${mark}; done) & wait`,
       { signal: end.signal },
     );
-    while (running(mark).length < 2) await new Promise((done) => setTimeout(done, 5));
+    await until(() => running(mark).length > 2);
     end.abort();
     const { code, timedOut } = await ending;
     assert.deepEqual({ code, timedOut }, { code: 143, timedOut: false });
-    while (running(mark).length > 0) await new Promise((done) => setTimeout(done, 5));
+    await until(() => running(mark).length === 0);
   },
 });
 

@@ -318,6 +318,13 @@ scratch(
     assert.match(huge?.hint ?? "", /zz-huge cannot be read safely/);
     Deno.removeSync(at("zz-huge"));
 
+    if (root) {
+      Deno.symlinkSync(victim, at("zz-link-to-home"));
+      const [linked] = writeFilters(wanted, world);
+      assert.match(linked?.hint ?? "", /zz-link-to-home cannot be read safely/);
+      Deno.removeSync(at("zz-link-to-home"));
+    }
+
     for (const target of [victim, fifo, "/nowhere"]) {
       Deno.removeSync(world.location);
       Deno.symlinkSync(target, world.location);

@@ -268,16 +268,22 @@ Deno.test({
         JSON.stringify(account)
       }, ["/bin/sleep", "${mark}"], {}, { run: runCommand });`),
     }).spawn();
-    while (!commandLines().some((line) => line.startsWith("/bin/sleep") && line.includes(mark))) {
-      await new Promise((done) => setTimeout(done, 10));
-    }
+    await until(() =>
+      commandLines().some((line) => line.startsWith("/bin/sleep") && line.includes(mark))
+    );
     agent.kill("SIGKILL");
     await agent.status;
-    while (commandLines().some((line) => line.includes(mark))) {
-      await new Promise((done) => setTimeout(done, 10));
-    }
+    await until(() => !commandLines().some((line) => line.includes(mark)));
   },
 });
+
+/** Looks until it is so; gives up after 10 s. */
+async function until(so: () => boolean): Promise<void> {
+  for (const end = Date.now() + 10_000; !so();) {
+    assert.ok(Date.now() < end, String(so));
+    await new Promise((done) => setTimeout(done, 10));
+  }
+}
 
 /** Arguments of every process. */
 function commandLines(): string[] {
