@@ -5,11 +5,10 @@
 import type { ProblemCode } from "../platform/errors.ts";
 import type { FilterReport } from "../platform/linux/selection_filters.ts";
 import { LIMITS } from "./contract.ts";
-import { type Check, failed, LOOK_AGAIN, passed, READ_LOG, span } from "./doctor_check.ts";
+import { type Check, failed, LOOK_AGAIN, passed, READ_LOG, remedy, span } from "./doctor_check.ts";
 import {
   browserChecks,
   type PinnedAuthorities,
-  REMEDIES,
   storeChecks,
   type UserFacts,
 } from "./doctor_user.ts";
@@ -188,11 +187,11 @@ function clockCheck(skew: number | undefined): Check[] {
   const detail = `this clock and the server's differ by ${span(Math.abs(skew))}`;
   if (Math.abs(skew) <= LIMITS.clockSkewSeconds * 1000) return [passed("clock", detail)];
   const what = skew > 0 ? "behind" : "ahead";
-  return [failed("clock", `${detail}: this one is ${what}`, REMEDIES.clock)];
+  return [failed("clock", `${detail}: this one is ${what}`, remedy("clock"))];
 }
 
 function acceptedCheck(signed: NonNullable<ServerFacts["signed"]>): Check {
-  if ("code" in signed) return failed("accepted", signed.message, REMEDIES[signed.code]);
+  if ("code" in signed) return failed("accepted", signed.message, remedy(signed.code));
   const { status, problemType = "" } = signed;
   if (status === 200 || status === 304) return passed("accepted", "the server knows this device");
   const type = problemType.replace("urn:device-trust:", "");
@@ -208,8 +207,10 @@ function acceptedCheck(signed: NonNullable<ServerFacts["signed"]>): Check {
 
 function desiredCheck({ sync, now, agent }: DoctorFacts): Check[] {
   if (!sync) return [];
-  const fix = agent?.running === false ? "Start the agent (see above)." : READ_LOG;
-  if (sync.error) return [failed("desired-state", sync.error.message, fix)];
+  const { code = "internal", message } = sync.error ?? {};
+  const look = code === "internal" ? READ_LOG : remedy(code);
+  const fix = agent?.running === false ? "Start the agent (see the check 'agent')." : look;
+  if (message !== undefined) return [failed("desired-state", message, fix)];
   if (sync.lastSync === undefined) {
     return [failed("desired-state", "the server was never heard", fix)];
   }

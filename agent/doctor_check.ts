@@ -1,4 +1,5 @@
 /** A check of `doctor --json` (DESIGN section 7), and words that several checks share. */
+import type { ProblemCode } from "../platform/errors.ts";
 
 /** One link between server and browser. */
 export interface Check {
@@ -34,3 +35,26 @@ export function span(milliseconds: number): string {
   const [size, unit] = units.find(([size]) => Math.abs(milliseconds) >= size) ?? [1000, "s"];
   return `${Math.round(milliseconds / size)} ${unit}`;
 }
+
+/** What a person can do about a problem, with what it is about put in. */
+export function remedy(code: ProblemCode, name = "NAME", path = "PATH"): string {
+  return REMEDIES[code].replaceAll("NAME", name).replaceAll("PATH", path);
+}
+
+const REMEDIES: Readonly<Record<ProblemCode, string>> = {
+  "no-local-account": "useradd -m NAME, or bind the user to another account at the agent server",
+  "system-account": "Bind the user to a person's own account at the agent server.",
+  "duplicate-binding": "Take one of the two bindings to 'NAME' away at the agent server.",
+  "not-logged-on": "Let NAME log on once.",
+  "home-missing": "Mount the home, or make it (mkhomedir_helper NAME); the agent goes on then.",
+  "shared-home": "Give NAME a home on this computer's own disk; shared homes get no leaf.",
+  "store-locked": "Close the program that holds the database: fuser -v 'PATH/cert9.db'",
+  "store-password":
+    "Take the database's password away: runuser -u NAME -- certutil -W -d 'sql:PATH' (new one empty)",
+  "disk-full": "Free some space or quota: df -h 'PATH'; quota -u NAME",
+  "bundle-rejected": `The agent server sent what cannot be believed; see ${READ_LOG}`,
+  "server-refused": `Look at the agent server's events for this device, and at ${READ_LOG}`,
+  "unreachable": "See the check 'server'; the agent tries again by itself.",
+  "clock": "timedatectl set-ntp true",
+  "internal": `The message says what to do; more is in ${READ_LOG}`,
+};

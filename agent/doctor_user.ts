@@ -1,7 +1,6 @@
 /** What `doctor` says of one managed user: account, state, stores, browsers, challenge. Pure. */
 import { INTERMEDIATE_NAME } from "../ca/names.ts";
-import type { ProblemCode } from "../platform/errors.ts";
-import { type Check, failed, LOOK_AGAIN, passed, READ_LOG, span } from "./doctor_check.ts";
+import { type Check, failed, LOOK_AGAIN, passed, remedy, span } from "./doctor_check.ts";
 import { challengeCheck, type TriedChallenge } from "./doctor_challenge.ts";
 import type { UserRow } from "./state.ts";
 import type {
@@ -34,21 +33,15 @@ export interface PinnedAuthorities {
 /** From the user's account to what the databases hold. */
 export function storeChecks(facts: UserFacts, pinned: PinnedAuthorities, now: number): Check[] {
   const { username, account, inspection, wanted } = facts;
-  if (account) return [failed(`account:${username}`, account.message, REMEDIES[account.code])];
-  const checks = [passed(`account:${username}`, `'${username}' is a local account`)];
-  if (!("stores" in inspection)) {
-    const fix = `Try it as that user: runuser -u ${username} -- device-trust agent-inspect`;
-    return [...checks, stateCheck(facts), failed(`home:${username}`, inspection.message, fix)];
+  if (account) {
+    return [failed(`account:${username}`, account.message, remedy(account.code, username))];
   }
-  if (inspection.home) {
-    const { code, message } = inspection.home;
-    return [...checks, failed(`home:${username}`, message, REMEDIES[code]), stateCheck(facts)];
-  }
-  checks.push(
-    passed(`home:${username}`, "the home is there and the user's own"),
+  const checks = [
+    passed(`account:${username}`, `'${username}' is a local account`),
+    homeCheck(username, inspection),
     stateCheck(facts),
-  );
-  if (!wanted) return checks;
+  ];
+  if (!wanted || !("stores" in inspection)) return checks;
   return [
     ...checks,
     ...inspection.stores.map((store, at) => storeCheck(facts, store, at, pinned, now)),
@@ -82,10 +75,28 @@ export function ownLeaves(
   return found.toSorted((a, b) => serials.indexOf(a.serial) - serials.indexOf(b.serial));
 }
 
+function homeCheck(username: string, inspection: UserFacts["inspection"]): Check {
+  const id = `home:${username}`;
+  if (!("stores" in inspection)) {
+    const fix = `Try it as that user: runuser -u ${username} -- device-trust agent-inspect`;
+    return failed(id, inspection.message, fix);
+  }
+  if (!inspection.home) return passed(id, "the home is there and the user's own");
+  const { code, message } = inspection.home;
+  const own = `chown -R ${username}: HOME, or usermod -d ANOTHER ${username}`;
+  return failed(id, message, code === "system-account" ? own : remedy(code, username));
+}
+
 function stateCheck({ username, row, wanted }: UserFacts): Check {
   const id = `state:${username}`;
   const { state, error, details } = row;
-  if (error) return failed(id, `${state}: ${error.message}`, REMEDIES[error.code]);
+  if (error) {
+    return failed(
+      id,
+      `${state}: ${error.message}`,
+      remedy(error.code, username, details.store?.location),
+    );
+  }
   if (wanted ? state === "installed" || state === "renewing" : GONE.has(state)) {
     const until = details.notAfter ? `, valid until ${details.notAfter}` : "";
     const renewal = details.renewAt ? `, renewal ${details.renewAt}` : "";
@@ -108,7 +119,9 @@ function storeCheck(
 ): Check {
   const id = at === 0 ? `store:${username}` : `store:${username}:${store.usedBy}`;
   const where = `${store.path} (${store.usedBy})`;
-  if (store.problem) return failed(id, store.problem.message, REMEDIES[store.problem.code]);
+  if (store.problem) {
+    return failed(id, store.problem.message, remedy(store.problem.code, username, store.path));
+  }
   if (!store.exists) return failed(id, `${where} is not there`, LOOK_AGAIN);
   const { serial } = row.details;
   const leaf = store.certificates.find((one) =>
@@ -179,23 +192,3 @@ function outside({ notBefore, notAfter }: FoundCertificate, now: number): string
   if (now < notBefore) return `is valid only in ${span(notBefore - now)}: this clock may be wrong`;
   return now > notAfter ? `expired ${span(now - notAfter)} ago` : undefined;
 }
-
-/** What a person can do about a problem of each code. */
-export const REMEDIES: Readonly<Record<ProblemCode, string>> = {
-  "no-local-account":
-    "Create the account (useradd -m NAME), or bind the user to another one at the agent server.",
-  "system-account": "Bind the user to a person's own account at the agent server.",
-  "duplicate-binding": "Take one of the two bindings to this account away at the agent server.",
-  "not-logged-on": "Let the user log on once.",
-  "home-missing": "Mount or make the home folder (mkhomedir_helper NAME); the agent goes on then.",
-  "shared-home": "Give the account a home on this computer's own disk; shared homes get no leaf.",
-  "store-locked": "Close the program that holds the database (fuser -v PATH/cert9.db).",
-  "store-password":
-    "Take the database's password away, as that user: certutil -W -d sql:PATH (new one empty).",
-  "disk-full": "Free some space or quota for the home folder: df -h; quota",
-  "bundle-rejected": `The agent server sent what cannot be believed; see ${READ_LOG}`,
-  "server-refused": `Look at the agent server's events for this device, and at ${READ_LOG}`,
-  "unreachable": "See the check 'server'; the agent tries again by itself.",
-  "clock": "Set the clock: timedatectl set-ntp true",
-  "internal": `The message says what to do; more is in ${READ_LOG}`,
-};

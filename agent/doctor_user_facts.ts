@@ -36,7 +36,8 @@ export async function gatherUsers(
       return { facts, account, email, pattern, directory };
     });
   });
-  await inParallel(tries, async ({ facts, account, email, pattern, directory }) => {
+  const tried = await inParallel(tries, async (one) => {
+    const { facts, account, email, pattern, directory } = one;
     const target = challengeTarget(pattern, world.fresh());
     world.progress(`${facts.username}'s answer to ${target.host}:${target.port}`);
     const query = new URLSearchParams({ user: email ?? "nobody", resource: "doctor" });
@@ -48,8 +49,9 @@ export async function gatherUsers(
       systemRoots: true,
       timeoutMs: LOOK_MS - 2000,
     });
-    facts.challenges.push({ pattern, target, signedIn: email !== undefined, outcome });
+    return { facts, challenge: { pattern, target, signedIn: email !== undefined, outcome } };
   });
+  for (const { facts, challenge } of tried) facts.challenges.push(challenge);
   return seen.map(({ facts }) => facts);
 }
 

@@ -149,8 +149,13 @@ export function devicePlatform(root: string | undefined): DoctorPlatform {
     },
     async runAsUser(account, program, timeoutMs) {
       const able = await reachable(account, program, root);
-      const { argv, env } = program;
-      return await startAsUser(able, argv, { env, timeoutMs }, { run: runCommand, ...under });
+      const env = { ...program.env, ...accountOf(account, root) };
+      return await startAsUser(
+        able,
+        program.argv,
+        { env, timeoutMs },
+        { run: runCommand, ...under },
+      );
     },
     async hasCertificateLibrary() {
       const { isOnThisMachine, LIBNSS3 } = await import("./linux/packages.ts");
