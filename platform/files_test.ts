@@ -86,7 +86,7 @@ scratch("the temporary file goes where it is told and is gone after a failure", 
   assert.deepEqual(names(dir), ["target", "temp"]);
 });
 
-scratch("a full disk is disk-full and the old content stays", (dir) => {
+scratch("a full disk is disk-full and the old content stays (needs root and mount)", (dir) => {
   const mount = new Deno.Command("mount", {
     args: ["-t", "tmpfs", "-o", "size=16k", "tmpfs", dir],
   }).outputSync();
@@ -183,16 +183,20 @@ scratch("links, FIFOs, files and writable directories on the way are refused", (
   assert.deepEqual(names(join(dir, "elsewhere")), []);
 });
 
-scratch("another user's directory, and one that another group can write, are refused", (dir) => {
-  Deno.mkdirSync(join(dir, "theirs"));
-  Deno.chownSync(join(dir, "theirs"), 12345, 0);
-  assert.throws(() => checkRootOwnedDir(join(dir, "theirs/x"), dir), UnsafePath);
-  Deno.mkdirSync(join(dir, "group"));
-  Deno.chmodSync(join(dir, "group"), 0o775);
-  assert.equal(checkRootOwnedDir(join(dir, "group"), dir), true);
-  Deno.chownSync(join(dir, "group"), 0, 12345);
-  assert.throws(() => checkRootOwnedDir(join(dir, "group"), dir), UnsafePath);
-}, !root);
+scratch(
+  "another user's directory, and one that another group can write, are refused (needs root)",
+  (dir) => {
+    Deno.mkdirSync(join(dir, "theirs"));
+    Deno.chownSync(join(dir, "theirs"), 12345, 0);
+    assert.throws(() => checkRootOwnedDir(join(dir, "theirs/x"), dir), UnsafePath);
+    Deno.mkdirSync(join(dir, "group"));
+    Deno.chmodSync(join(dir, "group"), 0o775);
+    assert.equal(checkRootOwnedDir(join(dir, "group"), dir), true);
+    Deno.chownSync(join(dir, "group"), 0, 12345);
+    assert.throws(() => checkRootOwnedDir(join(dir, "group"), dir), UnsafePath);
+  },
+  !root,
+);
 
 scratch("checking makes nothing, and nothing outside the root is looked at", (dir) => {
   assert.equal(checkRootOwnedDir(join(dir, "a/b"), dir), false);

@@ -197,7 +197,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a home that another uid owns is refused for good",
+  name: "a home that another uid owns is refused for good (needs root)",
   ignore: !root,
   fn: () =>
     withRoot(async (_dir, world) => {
