@@ -2,9 +2,7 @@
  * The command line (DESIGN section 7): it parses, wires, and gives exit codes. A command's modules
  * load when it runs.
  */
-import { resolve } from "node:path";
 import { EXIT } from "./agent/exit.ts";
-import { agentProcess, userAgentProcess, workerProcess } from "./agent/processes.ts";
 
 /** A process that stays in memory or starts often, and so skips the command-line library. */
 interface Resident {
@@ -19,7 +17,7 @@ interface Resident {
  */
 function residentArguments(args: readonly string[]): Resident | undefined {
   const [root, [name, ...rest]] = args[0] === "--root" && args[1] !== undefined
-    ? [resolve(args[1]), args.slice(2)]
+    ? [absolute(args[1]), args.slice(2)]
     : [undefined, args];
   const once = rest.length === 1 && rest[0] === "--once";
   switch (name) {
@@ -36,19 +34,31 @@ function residentArguments(args: readonly string[]): Resident | undefined {
 async function runResident({ root, name, once }: Resident): Promise<number> {
   switch (name) {
     case "agent":
-      return await agentProcess(root);
+      return await (await late<typeof import("./agent/resident.ts")>("./agent/resident.ts"))
+        .residentAgent(root);
     case "agent-worker":
-      return await workerProcess(root);
+      return await (await late<typeof import("./agent/processes.ts")>("./agent/processes.ts"))
+        .workerProcess(root);
     case "user-agent":
-      return await userAgentProcess(root, once);
+      return await (await late<typeof import("./agent/user_process.ts")>("./agent/user_process.ts"))
+        .userAgentProcess(root, once);
   }
+}
+
+/**
+ * Loads a module when it is needed. A plain `import()` would have the runtime read the whole
+ * program from its sources at each start, and keep it: 160 ms and 20 MB that the waiting agent and
+ * the many user-agents have no use for. The compiled binary includes these modules by name.
+ */
+function late<Module>(path: string): Promise<Module> {
+  return import(import.meta.resolve(path));
 }
 
 /** Parses with the library and runs the command; gives the exit code. */
 async function runCommandLine(args: readonly string[]): Promise<number> {
   const [{ Command, CommanderError }, { VERSION }] = await Promise.all([
     import("@commander-js/extra-typings"),
-    import("./agent/version.ts"),
+    late<typeof import("./agent/version.ts")>("./agent/version.ts"),
   ]);
   let code: number = EXIT.done;
   const output = { out: write(Deno.stdout), err: write(Deno.stderr) };
@@ -57,7 +67,7 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
   const program = new Command("device-trust")
     .description("Makes this computer a managed device, and its users' browsers able to prove it.")
     .version(VERSION)
-    .option("--root <dir>", "put every system path under this folder", (dir) => resolve(dir))
+    .option("--root <dir>", "put every system path under this folder", absolute)
     .exitOverride()
     .configureOutput({ writeOut: output.out, writeErr: output.err })
     .showHelpAfterError("(device-trust --help lists the commands)")
@@ -73,7 +83,9 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .option("--connect-key-file <file>", "file that holds the connect key, or - for standard input")
     .option("--server-ca <file>", "PEM of the authority of the server's TLS certificate")
     .action(async (options) => {
-      const { enrollCommand } = await import("./agent/commands.ts");
+      const { enrollCommand } = await late<typeof import("./agent/commands.ts")>(
+        "./agent/commands.ts",
+      );
       code = await enrollCommand(root(), options, output);
     });
 
@@ -81,31 +93,38 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .description("run as the device's agent, until told to end")
     .option("--once", "reconcile once and exit")
     .action(async ({ once }) => {
-      if (!once) code = await agentProcess(root());
-      else {
-        const { agentOnceProcess } = await import("./agent/processes.ts");
-        code = await agentOnceProcess(root());
-      }
+      code = once
+        ? await (await late<typeof import("./agent/processes.ts")>("./agent/processes.ts"))
+          .agentOnceProcess(root())
+        : await (await late<typeof import("./agent/resident.ts")>("./agent/resident.ts"))
+          .residentAgent(root());
     });
 
   program.command("user-agent")
     .description("run as the calling user's user-agent (the agent starts it)")
     .option("--once", "reconcile once and exit")
     .action(async ({ once }) => {
+      const { userAgentProcess } = await late<typeof import("./agent/user_process.ts")>(
+        "./agent/user_process.ts",
+      );
       code = await userAgentProcess(root(), once === true);
     });
 
-  program.command("agent-config", { hidden: true })
-    .description("print the configuration, checked")
+  program.command("agent-prepare", { hidden: true })
+    .description("make the agent's folders and print its checked configuration")
     .action(async () => {
-      const { configCommand } = await import("./agent/commands.ts");
-      code = configCommand(root(), output);
+      const { prepareProcess } = await late<typeof import("./agent/processes.ts")>(
+        "./agent/processes.ts",
+      );
+      code = await prepareProcess(root(), output.out);
     });
 
   program.command("agent-inspect", { hidden: true })
     .description("print what doctor wants to know of the calling user")
     .action(async () => {
-      const { inspectCommand } = await import("./agent/user_inspection.ts");
+      const { inspectCommand } = await late<typeof import("./agent/user_inspection.ts")>(
+        "./agent/user_inspection.ts",
+      );
       code = await inspectCommand(root(), output);
     });
 
@@ -113,7 +132,9 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .description("answer a portal's challenge from an NSS database")
     .argument("<request>", "JSON")
     .action(async (request) => {
-      const { challengeCommand } = await import("./agent/challenge.ts");
+      const { challengeCommand } = await late<typeof import("./agent/challenge.ts")>(
+        "./agent/challenge.ts",
+      );
       code = await challengeCommand(root(), request, output);
     });
 
@@ -121,7 +142,9 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .description("show the device, its users and their certificates")
     .option("--json", "as JSON")
     .action(async ({ json }) => {
-      const { statusCommand } = await import("./agent/commands.ts");
+      const { statusCommand } = await late<typeof import("./agent/commands.ts")>(
+        "./agent/commands.ts",
+      );
       code = await statusCommand(root(), json === true, output);
     });
 
@@ -129,14 +152,18 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .description("check every link from the server to the browser, with what to do about each")
     .option("--json", "as JSON")
     .action(async ({ json }) => {
-      const { doctorCommand } = await import("./agent/doctor_command.ts");
+      const { doctorCommand } = await late<typeof import("./agent/doctor_command.ts")>(
+        "./agent/doctor_command.ts",
+      );
       code = await doctorCommand(root(), json === true, output);
     });
 
   program.command("unenroll")
     .description("leave the agent server and remove every trace")
     .action(async () => {
-      const { unenrollCommand } = await import("./agent/commands.ts");
+      const { unenrollCommand } = await late<typeof import("./agent/commands.ts")>(
+        "./agent/commands.ts",
+      );
       code = await unenrollCommand(root(), output);
     });
 
@@ -151,14 +178,18 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .option("--overlap <dur>", "how long the previous leaf counts", "7d")
     .option("--trusted-proxy <cidr...>", "proxies whose Client-Cert field counts")
     .action(async (options) => {
-      const { runMockServer } = await import("./mock_server/commands.ts");
+      const { runMockServer } = await late<typeof import("./mock_server/commands.ts")>(
+        "./mock_server/commands.ts",
+      );
       code = await runMockServer(options, output);
     });
 
   program.command("demo")
     .description("show the whole story in a scratch folder")
     .action(async () => {
-      const { runDemo } = await import("./mock_server/demo.ts");
+      const { runDemo } = await late<typeof import("./mock_server/demo.ts")>(
+        "./mock_server/demo.ts",
+      );
       code = await runDemo(output);
     });
 
@@ -166,7 +197,9 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .description("print a completion script for a shell")
     .argument("<shell>", "bash, zsh or fish")
     .action(async (shell) => {
-      const { completionScript } = await import("./agent/completion.ts");
+      const { completionScript } = await late<typeof import("./agent/completion.ts")>(
+        "./agent/completion.ts",
+      );
       output.out(completionScript(program, shell));
     });
 
@@ -191,6 +224,11 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 usage, 3 not enrolled, 4 something needs attention.
 `;
 
+/** A folder as an absolute path. */
+function absolute(dir: string): string {
+  return dir.startsWith("/") ? dir : `${Deno.cwd()}/${dir}`;
+}
+
 function write(stream: { writeSync(bytes: Uint8Array): number }): (text: string) => void {
   return (text) => {
     let bytes = new TextEncoder().encode(text);
@@ -203,7 +241,9 @@ async function main(args: readonly string[]): Promise<number> {
     const resident = residentArguments(args);
     return resident ? await runResident(resident) : await runCommandLine(args);
   } catch (error) {
-    const { failureText, isUsage } = await import("./agent/failure.ts");
+    const { failureText, isUsage } = await late<typeof import("./agent/failure.ts")>(
+      "./agent/failure.ts",
+    );
     write(Deno.stderr)(failureText(error));
     return isUsage(error) ? EXIT.usage : EXIT.failed;
   }

@@ -3,7 +3,8 @@
  * who knocks, and has a worker do everything else. It parses nothing that a user or the server
  * sends, which keeps it small in memory and in what can be attacked.
  */
-import type { DevicePlatform, SelfProgram } from "../platform/platform.ts";
+import type { SystemPaths } from "../platform/paths.ts";
+import type { SelfProgram } from "../platform/platform.ts";
 import { backOff, LONGEST_BACK_OFF } from "./back_off.ts";
 import { Doors } from "./doors.ts";
 import { type Enrolled, readIdentity } from "./identity.ts";
@@ -29,7 +30,11 @@ const ENROLLMENT_LOOK = 1000;
 
 /** Everything of the world that the resident agent touches. */
 export interface AgentWorld {
-  platform: DevicePlatform;
+  paths: SystemPaths;
+  /** Whether this process may act for other users. */
+  privileged: boolean;
+  /** What tells this machine from a clone of it; see `SystemFacts`. */
+  system: { machine?: string };
   state: State;
   program: SelfProgram;
   deviceKey: string;
@@ -49,7 +54,7 @@ export async function runAgent(world: AgentWorld): Promise<void> {
   const { log, signal, state } = world;
   log.info("agent.started", { pid: Deno.pid });
   while (!signal.aborted) {
-    const identity = await readIdentity({ ...world, system: await world.platform.system() });
+    const identity = await readIdentity(world);
     if (identity) await new Watch(world, identity).run();
     else if (!await enrolled(world)) await pause(ENROLLMENT_LOOK, signal);
   }

@@ -10,7 +10,7 @@ import { UsageError } from "./failure.ts";
 import type { Leaving } from "./leave.ts";
 import { lockHolder } from "./lock.ts";
 import { openLog } from "./log.ts";
-import { fullDevice, lockAgent, openDevice } from "./processes.ts";
+import { lockAgent, openDevice } from "./processes.ts";
 import { selfProgram } from "./self_program.ts";
 import { readStatus, statusExitCode, statusText } from "./status.ts";
 
@@ -38,7 +38,7 @@ export async function enrollCommand(
   options: EnrollOptions,
   output: Output,
 ): Promise<number> {
-  const { device, config } = await fullDevice(root);
+  const { config, ...device } = openDevice(root);
   const server = options.server ?? config.server;
   if (!server) throw new UsageError("Give the agent server: --server URL.");
   try {
@@ -81,12 +81,6 @@ export async function unenrollCommand(root: string | undefined, output: Output):
   return leaving.clean ? EXIT.done : EXIT.attention;
 }
 
-/** The configuration as JSON, checked: what the resident agent asks for at its start. */
-export function configCommand(root: string | undefined, output: Output): number {
-  output.out(`${JSON.stringify(readConfig(devicePlatform(root).paths.configFile))}\n`);
-  return EXIT.done;
-}
-
 /** `status`. */
 export async function statusCommand(
   root: string | undefined,
@@ -121,6 +115,7 @@ async function unenrollHere(root: string | undefined): Promise<Leaving | undefin
       ...device,
       program: selfProgram(root),
       log: openLog({ level: "warning" }),
+      ...(device.config.proxy ? { proxy: device.config.proxy } : {}),
       now: Date.now,
       random: Math.random,
       signal: new AbortController().signal,

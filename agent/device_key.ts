@@ -2,10 +2,10 @@
  * The device key: the agent's own P-256 key, which signs every request. `state/device.key`, PKCS#8
  * PEM, 0600, root: the one private key that is a file of ours (DESIGN invariant 4).
  */
-import { readRegularFile, writeFileAtomic } from "../platform/files.ts";
 import type { RequestSigner } from "./http_signature.ts";
 
-const ALGORITHM = { name: "ECDSA", namedCurve: "P-256" } as const;
+/** The one kind of key that a device has (Web Crypto). */
+export const DEVICE_KEY_ALGORITHM = { name: "ECDSA", namedCurve: "P-256" } as const;
 const SIGNING = { name: "ECDSA", hash: "SHA-256" } as const;
 
 /** A device key as loaded: it signs, and shows only its public half. */
@@ -18,25 +18,20 @@ export interface DeviceKey {
   signer(keyid: string): RequestSigner;
 }
 
-/** Makes a key and writes it durably before anything else can learn of it. */
-export async function createDeviceKey(path: string): Promise<DeviceKey> {
-  const pair = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
-  const pkcs8 = new Uint8Array(await crypto.subtle.exportKey("pkcs8", pair.privateKey));
-  const pem = `-----BEGIN PRIVATE KEY-----\n${
-    btoa(String.fromCharCode(...pkcs8)).replace(/.{64}/g, "$&\n").trimEnd()
-  }\n-----END PRIVATE KEY-----\n`;
-  writeFileAtomic(path, new TextEncoder().encode(pem), { mode: 0o600 });
-  return await loadKey(pkcs8);
-}
-
 /**
  * Reads the key; undefined when there is no such file.
  *
  * @throws Error when the file is not a P-256 key in PKCS#8 PEM
  */
 export async function readDeviceKey(path: string): Promise<DeviceKey | undefined> {
-  const bytes = readRegularFile(path, 4096);
-  if (!bytes) return undefined;
+  let bytes: Uint8Array;
+  try {
+    // The folder is root's own, 0700: nobody else can have put anything at this path.
+    bytes = await Deno.readFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
   const match = /-----BEGIN PRIVATE KEY-----([\s\S]+)-----END PRIVATE KEY-----/
     .exec(new TextDecoder().decode(bytes));
   try {
@@ -51,12 +46,15 @@ export async function readDeviceKey(path: string): Promise<DeviceKey | undefined
   }
 }
 
-async function loadKey(pkcs8: Uint8Array): Promise<DeviceKey> {
+/** A key from its PKCS#8 DER. */
+export async function loadKey(pkcs8: Uint8Array): Promise<DeviceKey> {
   const bytes = pkcs8.slice();
-  const exportable = await crypto.subtle.importKey("pkcs8", bytes, ALGORITHM, true, ["sign"]);
+  const exportable = await crypto.subtle.importKey("pkcs8", bytes, DEVICE_KEY_ALGORITHM, true, [
+    "sign",
+  ]);
   const { x, y } = await crypto.subtle.exportKey("jwk", exportable);
   if (!x || !y) throw new Error("The key has no public point.");
-  const key = await crypto.subtle.importKey("pkcs8", bytes, ALGORITHM, false, ["sign"]);
+  const key = await crypto.subtle.importKey("pkcs8", bytes, DEVICE_KEY_ALGORITHM, false, ["sign"]);
   bytes.fill(0);
   return {
     publicJwk: { kty: "EC", crv: "P-256", x, y },

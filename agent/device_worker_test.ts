@@ -5,7 +5,7 @@ import { Problem } from "../platform/errors.ts";
 import type { DevicePlatform, UserAgentExit } from "../platform/platform.ts";
 import { systemPaths } from "../platform/paths.ts";
 import type { DesiredState, DeviceReport } from "./contract.ts";
-import { createDeviceKey } from "./device_key.ts";
+import { createDeviceKey } from "./new_device_key.ts";
 import { DeviceWorker } from "./device_worker.ts";
 import { openLog } from "./log.ts";
 import type { ServerAnswer, ServerClient, ServerRequest } from "./server_client.ts";

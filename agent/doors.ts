@@ -2,15 +2,9 @@
  * The resident agent's doors: a Unix socket for each managed account and one for the administrator.
  * Who knocks is connected through to the worker, byte for byte; the agent itself reads nothing.
  */
-import type { DevicePlatform } from "../platform/platform.ts";
+import type { SystemPaths } from "../platform/paths.ts";
 import type { Log } from "./log.ts";
-import {
-  accountSockets,
-  bindSocket,
-  makeRunDirs,
-  removeSocket,
-  workerControlSocket,
-} from "./sockets.ts";
+import { accountSockets, bindSocket, removeSocket, workerControlSocket } from "./sockets.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
 import { CONTROL, type WorkerMessage } from "./worker_messages.ts";
 
@@ -25,7 +19,10 @@ const TOO_MANY = new TextEncoder().encode(
 
 /** What doors need of the world. */
 export interface DoorsWorld {
-  platform: DevicePlatform;
+  /** The run folders are there; those of accounts are the worker's business. */
+  paths: SystemPaths;
+  /** Whether this process may give a socket to its user. */
+  privileged: boolean;
   log: Log;
   now: () => number;
 }
@@ -39,8 +36,7 @@ export class Doors {
     private readonly worker: WorkerHandle,
     private readonly clock: () => WorkerMessage["clock"],
   ) {
-    const { paths, root } = world.platform;
-    makeRunDirs(paths, root);
+    const { paths } = world;
     this.#listen(CONTROL, paths.controlSocket, undefined, async () => {
       await worker.channel(CONTROL, { ...clock() });
       return workerControlSocket(paths);
@@ -49,11 +45,11 @@ export class Doors {
 
   /** Opens the doors of these accounts and closes all others. */
   open(uids: readonly string[]): void {
-    const { paths, root, privileged } = this.world.platform;
+    const { paths, privileged } = this.world;
     for (const uid of uids) {
       if (this.#doors.has(uid)) continue;
-      makeRunDirs(paths, root, uid);
       const sockets = accountSockets(paths, uid);
+      if (!isThere(sockets.dir)) continue;
       this.#listen(uid, sockets.agent, privileged ? Number(uid) : undefined, async () => {
         await this.worker.channel(uid, { ...this.clock() });
         return sockets.worker;
@@ -73,7 +69,7 @@ export class Doors {
   close(): void {
     this.open([]);
     for (const listener of this.#doors.values()) listener.close();
-    removeSocket(this.world.platform.paths.controlSocket);
+    removeSocket(this.world.paths.controlSocket);
   }
 
   #listen(
@@ -125,6 +121,15 @@ function refuse(connection: Deno.Conn): void {
   connection.write(TOO_MANY).catch(() => {
     // It hung up before it was told.
   }).finally(() => connection.close());
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isDirectory;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
 }
 
 function removeDir(path: string): void {

@@ -1,14 +1,16 @@
 /** How a device comes to its agent server and leaves it: key first, registration after. */
 import { Problem } from "../platform/errors.ts";
+import type { SystemFacts } from "../platform/platform.ts";
 import { EnrollmentAnswer } from "./contract.ts";
-import { createDeviceKey, type DeviceKey, readDeviceKey } from "./device_key.ts";
+import { type DeviceKey, readDeviceKey } from "./device_key.ts";
 import { type IdentityWorld, isClone, readIdentity } from "./identity.ts";
+import { createDeviceKey } from "./new_device_key.ts";
 import { answerJson, openServerClient, refusal, type ServerClock } from "./server_client.ts";
 import { verifyAnchors } from "./verify.ts";
 import { VERSION } from "./version.ts";
 
 /** What enrolment needs of the world. */
-export type EnrollmentWorld = IdentityWorld & { now: () => number };
+export type EnrollmentWorld = IdentityWorld & { system: SystemFacts; now: () => number };
 
 /** What an administrator gives to enrol a device. */
 export interface EnrollmentOptions {

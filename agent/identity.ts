@@ -8,7 +8,7 @@ export interface IdentityWorld {
   state: State;
   /** Path of the device key. */
   deviceKey: string;
-  system: SystemFacts;
+  system: Pick<SystemFacts, "machine">;
 }
 
 /** A device that may act: it has an id, and its key was made on this machine. */
@@ -30,7 +30,7 @@ export async function readIdentity(world: IdentityWorld): Promise<Enrolled | und
 }
 
 /** Whether the state was made on another machine than the one it is on now. */
-export function isClone(device: DeviceRecord, system: SystemFacts): boolean {
+export function isClone(device: DeviceRecord, system: Pick<SystemFacts, "machine">): boolean {
   return device.machine !== undefined && system.machine !== undefined &&
     device.machine !== system.machine;
 }

@@ -1,5 +1,4 @@
 /** How this program starts itself again: as one binary, or from source while it is developed. */
-import { fileURLToPath } from "node:url";
 import type { SelfProgram } from "../platform/platform.ts";
 
 /** This program, with the same `--root`. */
@@ -7,7 +6,7 @@ export function selfProgram(root: string | undefined): SelfProgram {
   const global = root === undefined ? [] : ["--root", root];
   const binary = Deno.execPath();
   if (Deno.build.standalone) return { argv: [binary, ...global], env: {}, files: [binary] };
-  const main = fileURLToPath(Deno.mainModule);
+  const main = decodeURIComponent(new URL(Deno.mainModule).pathname);
   const cache = Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`;
   return {
     argv: [binary, "run", "-A", "--quiet", "--no-prompt", "--cached-only", main, ...global],

@@ -1,5 +1,4 @@
 /** Where agent, worker and user-agents meet: Unix sockets in folders that belong to root. */
-import { ensureRootOwnedDir } from "../platform/files.ts";
 import type { SystemPaths } from "../platform/paths.ts";
 
 /** The sockets of one account: the resident agent's, and the worker's while one runs. */
@@ -19,14 +18,6 @@ export function accountSockets(paths: SystemPaths, uid: string): AccountSockets 
 /** Socket of the worker's part of the control channel; root alone reaches it. */
 export function workerControlSocket(paths: SystemPaths): string {
   return `${paths.runDir}/worker.sock`;
-}
-
-/** Makes the run folders: root's, so that no user can plant anything, and to be passed by all. */
-export function makeRunDirs(paths: SystemPaths, root: string | undefined, uid?: string): void {
-  const how = { mode: 0o711, ...(root === undefined ? {} : { root }) };
-  ensureRootOwnedDir(paths.runDir, how);
-  ensureRootOwnedDir(paths.usersRunDir, how);
-  if (uid !== undefined) ensureRootOwnedDir(`${paths.usersRunDir}/${uid}`, how);
 }
 
 /**

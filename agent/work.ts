@@ -8,7 +8,8 @@ import { userChannel } from "./local_api.ts";
 import { lockFile } from "./lock.ts";
 import type { Log } from "./log.ts";
 import { openServerClient, type ServerClient } from "./server_client.ts";
-import { accountSockets, bindSocket, makeRunDirs, removeSocket } from "./sockets.ts";
+import { makeRunFolders } from "./run_folders.ts";
+import { accountSockets, bindSocket, removeSocket } from "./sockets.ts";
 import type { State } from "./state.ts";
 
 /** What work needs of the world. */
@@ -68,7 +69,7 @@ export async function openWork(world: WorkWorld): Promise<Work | undefined> {
   function openChannel(account: Account): void {
     const uid = String(account.uid);
     if (channels.has(uid)) return;
-    makeRunDirs(platform.paths, platform.root, uid);
+    makeRunFolders(platform.paths, platform.root, uid);
     const path = accountSockets(platform.paths, uid).worker;
     const owner = platform.privileged ? account.uid : undefined;
     const app = userChannel(worker, uid, now);

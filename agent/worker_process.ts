@@ -7,7 +7,8 @@
 import { toProblem } from "../platform/errors.ts";
 import { EXIT } from "./exit.ts";
 import { controlChannel } from "./local_api.ts";
-import { bindSocket, makeRunDirs, removeSocket, workerControlSocket } from "./sockets.ts";
+import { makeRunFolders } from "./run_folders.ts";
+import { bindSocket, removeSocket, workerControlSocket } from "./sockets.ts";
 import { TextLineStream } from "./text_lines.ts";
 import { openWork, type Work, type WorkWorld } from "./work.ts";
 import { CONTROL, type WorkerAnswer, type WorkerMessage } from "./worker_messages.ts";
@@ -24,7 +25,7 @@ export async function runWorkerProcess(world: WorkerProcessWorld): Promise<numbe
   if (!work) return EXIT.notEnrolled;
   const conversation = new Conversation(world, work);
   const { paths, root } = world.platform;
-  makeRunDirs(paths, root);
+  makeRunFolders(paths, root);
   const path = workerControlSocket(paths);
   const control = bindSocket(path, undefined, () =>
     Deno.serve(
@@ -100,12 +101,17 @@ class Conversation {
   }
 
   #answerIdle(handled: number): void {
-    const nextTry = this.work.worker.nextTry();
+    const { worker } = this.work;
+    const { paths, root } = this.world.platform;
+    const uids = worker.uids();
+    // The agent opens a door in each of these.
+    for (const uid of uids) makeRunFolders(paths, root, uid);
+    const nextTry = worker.nextTry();
     this.world.answer({
       is: "idle",
       handled,
       ...(nextTry === undefined ? {} : { nextTry }),
-      uids: this.work.worker.uids(),
+      uids,
       enrolled: this.world.state.device() !== undefined,
     });
   }

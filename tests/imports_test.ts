@@ -49,7 +49,7 @@ Deno.test("what all may import loads nothing but itself", async () => {
 
 Deno.test("the waiting agent and a starting command load no heavy package", async () => {
   const graph = await importGraph(["main.ts"]);
-  const waiting = loadedBy("agent/processes.ts", graph);
+  const waiting = loadedBy("agent/resident.ts", graph);
   const heavy = /^npm:\/?(zod|@hono|hono|commander|@commander-js|@peculiar|@logtape)\b/;
   assert.deepEqual(waiting.filter((name) => heavy.test(name)), []);
   assert.deepEqual(loadedBy("main.ts", graph).filter((name) => heavy.test(name)), []);
