@@ -41,7 +41,8 @@ export interface FilterReport {
   hint?: string;
   /**
    * When the file that brings the filter came to be as it is, ms since the epoch, where the state
-   * is `ok`: its change time, which a rename moves, so never before a browser could read it.
+   * is `ok`: its change time, which a rename moves, so never before a browser could read it, and
+   * at most a second after.
    */
   writtenAt?: number;
 }
@@ -210,7 +211,7 @@ function reconcileFolder(folder: PolicyFolder, desired: DesiredFilters, world: F
 function inspectFolder(folder: PolicyFolder, desired: DesiredFilters): FilterReport {
   const { browser, managed, location } = folder;
   const { state, hint, by } = judgeFilter(managed, readFolder(folder), desired);
-  const writtenAt = by === undefined ? undefined : fs.statSync(join(managed, by)).ctimeMs;
+  const writtenAt = by === undefined ? undefined : changedAt(join(managed, by));
   return { browser, location, state, hint, writtenAt };
 }
 
@@ -241,6 +242,12 @@ function readPolicyFile(managed: string, name: string, root: string | undefined)
     if (!(error instanceof UnsafePath)) throw error;
     return { name, content: "unknown", readable, link };
   }
+}
+
+/** Deno gives change times in whole seconds, rounded down; a filter must not look older than it is. */
+function changedAt(path: string): number {
+  const { ctimeMs } = fs.statSync(path);
+  return ctimeMs % 1000 === 0 ? ctimeMs + 1000 : ctimeMs;
 }
 
 /** Whether the directory is gone now: we made it, and leave it as soon as others use it. */
