@@ -136,7 +136,6 @@ async function loadGeneration(folder: string, wanted: string | undefined): Promi
       },
     };
   } catch (cause) {
-    if (cause instanceof AuthorityError) throw cause;
     if (!isDamage(cause)) throw cause;
     throw new AuthorityError(
       "damaged",

@@ -154,6 +154,15 @@ Deno.test("files that do not belong together are refused, and never replaced", a
   }
 });
 
+Deno.test("what the file system says is passed on, for it is no damage", () =>
+  inFolder(async (folder) => {
+    await open(folder);
+    const path = join(folder, "1", "root.pem");
+    await Deno.remove(path);
+    await Deno.mkdir(path);
+    await assert.rejects(open(folder), (error) => !(error instanceof AuthorityError));
+  }));
+
 Deno.test("what a crash left half-made is swept and never used", () =>
   inFolder(async (folder) => {
     const remnant = join(folder, ".1.new-crashed");

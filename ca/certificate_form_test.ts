@@ -107,8 +107,8 @@ Deno.test("a certificate with one part wrong is refused", () => {
   const marked = (mark: string) =>
     der(TAG.sequence, derOid("1.2.3"), unhex(mark), der(TAG.octetString));
   const bad: Record<string, Uint8Array> = {
-    "version 1 written out": certificate({ version: version(0) }),
-    "version 4": certificate({ version: version(3) }),
+    "version 1 written out": certificate({ version: version(0), extensions: new Uint8Array(0) }),
+    "version 4": certificate({ version: version(3), extensions: new Uint8Array(0) }),
     "two numbers as version": certificate({
       version: der(contextTag(0, true), unhex("020102"), unhex("020102")),
     }),

@@ -82,7 +82,7 @@ Deno.test("each value has one encoding, and the others are refused", () => {
     ["an OID arc over 32 bits", "06062a9080808000", (r) => r.oid()],
     [
       "a time in a UTF8String",
-      `0c0d${hex(new TextEncoder().encode("260101000000Z"))}`,
+      `0c0f${hex(new TextEncoder().encode("20600101000000Z"))}`,
       (r) => r.time(),
     ],
     ["a time without seconds", "170b323630313031303030305a", (r) => r.time()],
@@ -149,6 +149,7 @@ Deno.test("PEM is one block of the right label and nothing else", () => {
   const pem = toPem("TEST", Uint8Array.of(1, 2, 3, 4));
   const bad = [
     "",
+    "A".repeat(200),
     pem + pem,
     `junk\n${pem}`,
     `${pem}junk`,
