@@ -78,6 +78,7 @@ export function doctorChecks(facts: DoctorFacts): Check[] {
   return unique([
     ...configCheck(facts),
     enrolledCheck(facts),
+    ...leavingCheck(facts),
     ...keyCheck(device),
     ...agentCheck(facts),
     ...serverChecks(facts),
@@ -134,14 +135,18 @@ function enrolledCheck({ device, command, privileged }: DoctorFacts): Check {
   if (device.deviceId === undefined) {
     return failed("enrolled", `enrolment at ${device.server} began and was not finished`, enrol());
   }
-  if (device.leaving) {
-    return failed(
-      "enrolled",
+  return passed("enrolled", `as ${device.deviceId} at ${device.server}`);
+}
+
+function leavingCheck({ device, command }: DoctorFacts): Check[] {
+  if (!device?.leaving) return [];
+  return [
+    failed(
+      "leaving",
       "the device is leaving its server: everything is being removed",
       `Let it end (${command} unenroll), then enrol again.`,
-    );
-  }
-  return passed("enrolled", `as ${device.deviceId} at ${device.server}`);
+    ),
+  ];
 }
 
 function keyCheck({ key, server }: DeviceFacts): Check[] {
