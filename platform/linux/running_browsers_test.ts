@@ -67,8 +67,16 @@ Deno.test({
       assert.ok(found && found.startedAt > before - 1100 && found.startedAt < Date.now());
       assert.deepEqual(findRunningBrowsers(uid + 1).filter(({ pid }) => pid === browser.pid), []);
     } finally {
+      const processes = descendants(browser.pid);
       browser.kill("SIGTERM");
       await browser.status;
+      for (
+        const end = Date.now() + 10_000;
+        [...processes].some((pid) => exists(`/proc/${pid}/stat`));
+      ) {
+        assert.ok(Date.now() < end, "Chromium's helpers did not end");
+        await new Promise((done) => setTimeout(done, 5));
+      }
     }
     assert.deepEqual(findRunningBrowsers(uid).filter(({ pid }) => pid === browser.pid), []);
     Deno.removeSync(profile, { recursive: true });
