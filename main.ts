@@ -1,6 +1,7 @@
 /**
  * The command line (DESIGN section 7): it parses, wires, and gives exit codes. A command's modules
- * load when it runs.
+ * load when it runs, each by its literal name: so the compiler finds them, and the binary never looks
+ * for one outside itself (docs/architecture.md).
  */
 import { EXIT } from "./agent/exit.ts";
 
@@ -34,31 +35,19 @@ function residentArguments(args: readonly string[]): Resident | undefined {
 async function runResident({ root, name, once }: Resident): Promise<number> {
   switch (name) {
     case "agent":
-      return await (await late<typeof import("./agent/resident.ts")>("./agent/resident.ts"))
-        .residentAgent(root);
+      return await (await import("./agent/resident.ts")).residentAgent(root);
     case "agent-worker":
-      return await (await late<typeof import("./agent/processes.ts")>("./agent/processes.ts"))
-        .workerProcess(root);
+      return await (await import("./agent/processes.ts")).workerProcess(root);
     case "user-agent":
-      return await (await late<typeof import("./agent/user_process.ts")>("./agent/user_process.ts"))
-        .userAgentProcess(root, once);
+      return await (await import("./agent/user_process.ts")).userAgentProcess(root, once);
   }
-}
-
-/**
- * Loads a module when it is needed. A plain `import()` would have the runtime read the whole
- * program from its sources at each start, and keep it: 160 ms and 20 MB that the waiting agent and
- * the many user-agents have no use for. The compiled binary includes these modules by name.
- */
-function late<Module>(path: string): Promise<Module> {
-  return import(import.meta.resolve(path));
 }
 
 /** Parses with the library and runs the command; gives the exit code. */
 async function runCommandLine(args: readonly string[]): Promise<number> {
   const [{ Command, CommanderError }, { VERSION }] = await Promise.all([
     import("@commander-js/extra-typings"),
-    late<typeof import("./agent/version.ts")>("./agent/version.ts"),
+    import("./agent/version.ts"),
   ]);
   let code: number = EXIT.done;
   const output = { out: write(Deno.stdout), err: write(Deno.stderr) };
@@ -83,9 +72,7 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .option("--connect-key-file <file>", "file that holds the connect key, or - for standard input")
     .option("--server-ca <file>", "PEM of the authority of the server's TLS certificate")
     .action(async (options) => {
-      const { enrollCommand } = await late<typeof import("./agent/commands.ts")>(
-        "./agent/commands.ts",
-      );
+      const { enrollCommand } = await import("./agent/commands.ts");
       code = await enrollCommand(root(), options, output);
     });
 
@@ -94,37 +81,29 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .option("--once", "reconcile once and exit")
     .action(async ({ once }) => {
       code = once
-        ? await (await late<typeof import("./agent/processes.ts")>("./agent/processes.ts"))
-          .agentOnceProcess(root())
-        : await (await late<typeof import("./agent/resident.ts")>("./agent/resident.ts"))
-          .residentAgent(root());
+        ? await (await import("./agent/processes.ts")).agentOnceProcess(root())
+        : await (await import("./agent/resident.ts")).residentAgent(root());
     });
 
   program.command("user-agent")
     .description("run as the calling user's user-agent (the agent starts it)")
     .option("--once", "reconcile once and exit")
     .action(async ({ once }) => {
-      const { userAgentProcess } = await late<typeof import("./agent/user_process.ts")>(
-        "./agent/user_process.ts",
-      );
+      const { userAgentProcess } = await import("./agent/user_process.ts");
       code = await userAgentProcess(root(), once === true);
     });
 
   program.command("agent-prepare", { hidden: true })
     .description("make the agent's folders and print its checked configuration")
     .action(async () => {
-      const { prepareProcess } = await late<typeof import("./agent/processes.ts")>(
-        "./agent/processes.ts",
-      );
+      const { prepareProcess } = await import("./agent/processes.ts");
       code = await prepareProcess(root(), output.out);
     });
 
   program.command("agent-inspect", { hidden: true })
     .description("print what doctor wants to know of the calling user")
     .action(async () => {
-      const { inspectCommand } = await late<typeof import("./agent/user_inspection.ts")>(
-        "./agent/user_inspection.ts",
-      );
+      const { inspectCommand } = await import("./agent/user_inspection.ts");
       code = await inspectCommand(root(), output);
     });
 
@@ -132,9 +111,7 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .description("answer a portal's challenge from an NSS database")
     .argument("<request>", "JSON")
     .action(async (request) => {
-      const { challengeCommand } = await late<typeof import("./agent/challenge.ts")>(
-        "./agent/challenge.ts",
-      );
+      const { challengeCommand } = await import("./agent/challenge.ts");
       code = await challengeCommand(root(), request, output);
     });
 
@@ -142,9 +119,7 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .description("show the device, its users and their certificates")
     .option("--json", "as JSON")
     .action(async ({ json }) => {
-      const { statusCommand } = await late<typeof import("./agent/commands.ts")>(
-        "./agent/commands.ts",
-      );
+      const { statusCommand } = await import("./agent/commands.ts");
       code = await statusCommand(root(), json === true, output);
     });
 
@@ -152,18 +127,14 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .description("check every link from the server to the browser, with what to do about each")
     .option("--json", "as JSON")
     .action(async ({ json }) => {
-      const { doctorCommand } = await late<typeof import("./agent/doctor_command.ts")>(
-        "./agent/doctor_command.ts",
-      );
+      const { doctorCommand } = await import("./agent/doctor_command.ts");
       code = await doctorCommand(root(), json === true, output);
     });
 
   program.command("unenroll")
     .description("leave the agent server and remove every trace")
     .action(async () => {
-      const { unenrollCommand } = await late<typeof import("./agent/commands.ts")>(
-        "./agent/commands.ts",
-      );
+      const { unenrollCommand } = await import("./agent/commands.ts");
       code = await unenrollCommand(root(), output);
     });
 
@@ -178,18 +149,14 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .option("--overlap <dur>", "how long the previous leaf counts", "7d")
     .option("--trusted-proxy <cidr...>", "proxies whose Client-Cert field counts")
     .action(async (options) => {
-      const { runMockServer } = await late<typeof import("./mock_server/commands.ts")>(
-        "./mock_server/commands.ts",
-      );
+      const { runMockServer } = await import("./mock_server/commands.ts");
       code = await runMockServer(options, output);
     });
 
   program.command("demo")
     .description("show the whole story in a scratch folder")
     .action(async () => {
-      const { runDemo } = await late<typeof import("./mock_server/demo.ts")>(
-        "./mock_server/demo.ts",
-      );
+      const { runDemo } = await import("./mock_server/demo.ts");
       code = await runDemo(output);
     });
 
@@ -197,9 +164,7 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .description("print a completion script for a shell")
     .argument("<shell>", "bash, zsh or fish")
     .action(async (shell) => {
-      const { completionScript } = await late<typeof import("./agent/completion.ts")>(
-        "./agent/completion.ts",
-      );
+      const { completionScript } = await import("./agent/completion.ts");
       output.out(completionScript(program, shell));
     });
 
@@ -241,9 +206,7 @@ async function main(args: readonly string[]): Promise<number> {
     const resident = residentArguments(args);
     return resident ? await runResident(resident) : await runCommandLine(args);
   } catch (error) {
-    const { failureText, isUsage } = await late<typeof import("./agent/failure.ts")>(
-      "./agent/failure.ts",
-    );
+    const { failureText, isUsage } = await import("./agent/failure.ts");
     write(Deno.stderr)(failureText(error));
     return isUsage(error) ? EXIT.usage : EXIT.failed;
   }

@@ -27,7 +27,7 @@ export const bench: Bench = {
 
 async function run(args: readonly string[], expected: number): Promise<void> {
   const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--quiet", "--cached-only", MAIN, ...args],
+    args: ["run", "-A", "--quiet", "--unstable-lazy-dynamic-imports", MAIN, ...args],
     stdout: "null",
   }).output();
   if (code === expected) return;
