@@ -13,7 +13,6 @@ import {
   type ChallengeStage,
   type ChallengeTrace,
 } from "../challenge.ts";
-import { Problem } from "../errors.ts";
 import { intermediatesTo, offered } from "./client_certificate_choice.ts";
 import { getRequest, type HttpAnswer, readAnswer } from "./http_answer.ts";
 import { type Handle, NssError } from "./nss_ffi.ts";
@@ -44,12 +43,6 @@ export async function challengeFromNss(options: ChallengeOptions): Promise<Answe
     throw new ChallengeFailed("connect", "unreachable", message, trace);
   }
   using database = openReadOnly(options.directory, left());
-  if (database.locked) {
-    throw new Problem(
-      "store-password",
-      `${database.path} is protected by a password, which browsers would ask for.`,
-    );
-  }
   return new Challenge(options, database, trace, left).answer(addresses);
 }
 

@@ -1,7 +1,8 @@
 /** An NSS database, opened to look at and never to change. */
 import { createHash } from "node:crypto";
 import { Problem } from "../errors.ts";
-import { type Handle, NssError, NssMissing, SEC_ERROR_PKCS11_GENERAL_ERROR } from "./nss_ffi.ts";
+import { type Handle, NssError, NssMissing } from "./nss_ffi.ts";
+import { DATABASE_FILES } from "./nss_folders.ts";
 import { type DatabaseEntry, NssReader } from "./nss_read_ffi.ts";
 
 export type { DatabaseEntry } from "./nss_read_ffi.ts";
@@ -29,12 +30,13 @@ export function openReadOnly(directory: string, timeoutMs: number): ReadOnlyData
   const nss = load();
   for (const deadline = performance.now() + timeoutMs;;) {
     try {
-      return new ReadOnlyDatabase(directory, nss, nss.openReadOnly(directory));
+      return unlocked(new ReadOnlyDatabase(directory, nss, nss.openReadOnly(directory)));
     } catch (error) {
       if (!(error instanceof NssError)) throw error;
-      const locked = error.code === SEC_ERROR_PKCS11_GENERAL_ERROR;
-      if (locked && performance.now() + RETRY_MS < deadline) pause(RETRY_MS);
-      else throw unopened(directory, locked, error);
+      // NSS gives one reason for a database that is not there, is held, or is damaged.
+      const isThere = DATABASE_FILES.every((name) => isFile(`${directory}/${name}`));
+      if (isThere && performance.now() + RETRY_MS < deadline) pause(RETRY_MS);
+      else throw unopened(directory, isThere, error);
     }
   }
 }
@@ -103,6 +105,15 @@ export class ReadOnlyDatabase implements Disposable {
   }
 }
 
+function unlocked(database: ReadOnlyDatabase): ReadOnlyDatabase {
+  if (!database.locked) return database;
+  database[Symbol.dispose]();
+  throw new Problem(
+    "store-password",
+    `${database.path} is protected by a password, which browsers would ask for.`,
+  );
+}
+
 function load(): NssReader {
   try {
     return NssReader.load();
@@ -116,8 +127,8 @@ const LIBRARY_MISSING =
   "The library libnss3, which browsers keep certificates with, is missing. Install it: " +
   "apt-get install libnss3 (Debian, Ubuntu), dnf install nss (Fedora), pacman -S nss (Arch).";
 
-function unopened(directory: string, locked: boolean, cause: NssError): Problem {
-  return locked
+function unopened(directory: string, isThere: boolean, cause: NssError): Problem {
+  return isThere
     ? new Problem(
       "store-locked",
       `Cannot read ${directory}: another program holds it, or it is damaged (${cause.message}).`,
@@ -128,6 +139,15 @@ function unopened(directory: string, locked: boolean, cause: NssError): Problem 
       `There is no certificate database that can be read in ${directory} (${cause.message}).`,
       { cause },
     );
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    // What cannot be looked at cannot be opened.
+    return false;
+  }
 }
 
 /** Blocks this thread, as every call into NSS does. */
