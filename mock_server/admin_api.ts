@@ -1,6 +1,5 @@
 /** The admin API (DESIGN section 5), for whoever has the admin token. */
 import { OpenAPIHono } from "@hono/zod-openapi";
-import type { MiddlewareHandler } from "hono";
 import { certificateRoutes } from "./admin_certificates.ts";
 import { deviceRoutes } from "./admin_devices.ts";
 import { userRoutes } from "./admin_directory.ts";
@@ -10,13 +9,13 @@ import { policyRoutes } from "./admin_policies.ts";
 import { settingsRoutes } from "./admin_settings.ts";
 import { requireAdminToken } from "./admin_token.ts";
 import type { ServerContext, ServerEnv } from "./context.ts";
-import { answerProblem, refuseInvalid, RequestProblem } from "./problems.ts";
+import { answerProblem, refuseInvalid } from "./problems.ts";
 
 /** Everything under `/admin/v1/`; to be mounted at the root. */
 export function adminApi(context: ServerContext): OpenAPIHono<ServerEnv> {
   const app = new OpenAPIHono<ServerEnv>({ defaultHook: refuseInvalid });
   app.onError(answerProblem((error) => context.log.error("admin request failed", { error })));
-  app.use("/admin/*", requireAdminToken(context), refuseUntypedBody);
+  app.use("/admin/*", requireAdminToken(context));
   app.use("/admin/*", async (c, next) => {
     await next();
     c.header("cache-control", "no-store");
@@ -30,13 +29,3 @@ export function adminApi(context: ServerContext): OpenAPIHono<ServerEnv> {
   eventRoutes(app, context);
   return app;
 }
-
-/** A body without a media type would be dropped by the validator, and a change with it. */
-const refuseUntypedBody: MiddlewareHandler<ServerEnv> = async (c, next) => {
-  const hasBody = (c.req.header("content-length") ?? "0") !== "0" ||
-    c.req.header("transfer-encoding") !== undefined;
-  if (hasBody && c.req.header("content-type") === undefined) {
-    throw new RequestProblem("invalid", "Send the body with 'Content-Type: application/json'");
-  }
-  await next();
-};

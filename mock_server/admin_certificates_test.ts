@@ -89,6 +89,11 @@ Deno.test("an emergency renewal moves every window to now and tells its progress
     assert.deepEqual([done.renewed, done.pending], [2, 0]);
     const again = await call("POST", "certificates/renew", { spreadSeconds: 0 });
     assert.deepEqual([again.body.certificates, again.body.pending], [1, 1]);
+    const [renewed] = context.store.certificates.live(alice.deviceId, alice.userId, clock.now);
+    assert.ok(
+      renewed && renewed.renewalStart < renewed.renewalEnd,
+      "a window has to have a length",
+    );
     for (const body of [{}, { spreadSeconds: -1 }, { spreadSeconds: 1.5 }, { spread: 1 }]) {
       assertProblem(await call("POST", "certificates/renew", body), 422, "invalid");
     }

@@ -1,7 +1,18 @@
+import "reflect-metadata";
+import {
+  BasicConstraintsExtension,
+  ExtendedKeyUsageExtension,
+  type Extension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  SubjectAlternativeNameExtension,
+  X509Certificate,
+  X509CertificateGenerator,
+} from "@peculiar/x509";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type Authority, openAuthority } from "../ca/authority.ts";
-import { parseCertificate } from "../ca/certificate.ts";
+import { CLIENT_AUTH, parseCertificate } from "../ca/certificate.ts";
 import { issueLeaf } from "../ca/issue.ts";
 import { judge, readLeaf, type TrustedLeaf, type VerdictFacts, VerdictReason } from "./verdict.ts";
 
@@ -70,6 +81,24 @@ async function issue(authority: Authority): Promise<Uint8Array> {
     ttlSeconds: 3600,
   });
   return der;
+}
+
+/** A certificate as only the holder of the intermediate's key could make it. */
+async function signByHand(authority: Authority, extensions: Extension[]): Promise<Uint8Array> {
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const certificate = await X509CertificateGenerator.create({
+    serialNumber: "0badcafe",
+    subject: "CN=by hand",
+    issuer: new X509Certificate(new Uint8Array(authority.intermediate.der)).subjectName,
+    notBefore: new Date(NOW - DAY),
+    notAfter: new Date(NOW + DAY),
+    publicKey: keys.publicKey,
+    signingKey: authority.intermediate.key,
+    signingAlgorithm: algorithm,
+    extensions,
+  });
+  return new Uint8Array(certificate.rawData);
 }
 
 Deno.test("good facts give ok, and each flaw its own reason", () => {
@@ -178,6 +207,33 @@ Deno.test("readLeaf() looks for any live intermediate, and an ended one vouches 
       assert.ok("foreign" in await readLeaf(leaf, both, end));
       assert.ok("foreign" in await readLeaf(leaf, [], NOW));
     });
+  });
+});
+
+Deno.test("readLeaf() takes nothing that our intermediate signed but the profile of a leaf", async () => {
+  const usage = (flags: KeyUsageFlags) => new KeyUsagesExtension(flags, true);
+  const purpose = (...oids: string[]) => new ExtendedKeyUsageExtension(oids);
+  const names = (...urls: string[]) =>
+    new SubjectAlternativeNameExtension(urls.map((value) => ({ type: "url" as const, value })));
+  const uri = `urn:device-trust:${DEVICE}:${USER}`;
+  const whole = [usage(KeyUsageFlags.digitalSignature), purpose(CLIENT_AUTH), names(uri)] as const;
+  const [signs, client, named] = whole;
+  const others: [string, Extension[]][] = [
+    ["nothing said", []],
+    ["an authority", [...whole, new BasicConstraintsExtension(true)]],
+    ["no signatures", [usage(KeyUsageFlags.keyAgreement), client, named]],
+    ["a server", [signs, purpose("1.3.6.1.5.5.7.3.1"), named]],
+    ["nobody's", [signs, client]],
+    ["somebody else's name", [signs, client, names("https://example.com/")]],
+    ["two names", [signs, client, names(uri, uri)]],
+    ["upper case", [signs, client, names(uri.toUpperCase())]],
+  ];
+  await withAuthority(async (authority) => {
+    const intermediates = [parseCertificate(authority.intermediate.der)];
+    const read = async (extensions: Extension[]) =>
+      await readLeaf(await signByHand(authority, extensions), intermediates, NOW);
+    assert.ok("leaf" in await read([...whole]));
+    for (const [what, extensions] of others) assert.ok("foreign" in await read(extensions), what);
   });
 });
 
