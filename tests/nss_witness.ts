@@ -2,16 +2,10 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { Problem } from "../platform/errors.ts";
-import { Nss, NssMissing } from "../platform/linux/nss_ffi.ts";
 import { type NssdbStore, type OpenNssdb, openNssdb } from "../platform/linux/nssdb.ts";
 import type { CreatedPath, TrustStore } from "../platform/trust_store.ts";
+import { type Requirement, testWith } from "./skip.ts";
 import { makeThrowawayCa, type ThrowawayCa } from "./throwaway_ca.ts";
-
-/** Why tests with these witnesses cannot run here; undefined when they can. */
-export function missingWitness(...programs: string[]): string | undefined {
-  const missing = programs.filter((program) => !isInstalled(program));
-  return missing.length === 0 ? undefined : `not installed: ${missing.join(", ")}`;
-}
 
 /** What a witness wrote to standard output. */
 export function run(program: string, ...args: string[]): string {
@@ -110,17 +104,6 @@ export async function leavesUntouched(folder: string, work: () => unknown): Prom
   assert.deepEqual(treeState(folder), before);
 }
 
-function isInstalled(program: string): boolean {
-  const path = (Deno.env.get("PATH") ?? "").split(":");
-  return path.some((folder) => {
-    try {
-      return Deno.statSync(`${folder}/${program}`).isFile;
-    } catch {
-      return false;
-    }
-  });
-}
-
 /** A home of the moment and what a test of nssdb works with. */
 export interface NssWorld {
   home: string;
@@ -131,48 +114,62 @@ export interface NssWorld {
   open(options?: Partial<OpenNssdb>): NssdbStore;
 }
 
-/** Registers a test that needs libnss3, openssl and other programs; skipped, with why, without. */
+/** What every test of nssdb needs. */
+export const NSS_WITNESSES = ["libnss3", "openssl", "certutil", "pk12util"] as const;
+
+/** Registers a test with a home of its own; `needs` is what it needs beside the witnesses. */
 export function nssTest(
   sentence: string,
   body: (world: NssWorld) => void | Promise<void>,
-  needs: { programs?: string[]; root?: boolean } = {},
+  needs: readonly Requirement[] = [],
 ): void {
-  const missing = missingLibrary() ??
-    missingWitness("openssl", "certutil", "pk12util", ...needs.programs ?? []) ??
-    (needs.root && Deno.uid() !== 0 ? "needs root to mount" : undefined);
-  Deno.test({
-    name: missing === undefined ? sentence : `${sentence} (not run: ${missing})`,
-    ignore: missing !== undefined,
-    async fn() {
-      const folder = Deno.makeTempDirSync({ prefix: "nssdb-" });
-      const home = `${folder}/home`;
-      Deno.mkdirSync(home, { mode: 0o700 });
-      const created: CreatedPath[] = [];
-      const stores: NssdbStore[] = [];
-      const open = (options: Partial<OpenNssdb> = {}) => {
-        const recordPath = (path: CreatedPath) => void created.push(path);
-        const store = openNssdb({ home, recordPath, lockTimeout: 0, ...options });
-        stores.push(store);
-        return store;
-      };
-      try {
-        await body({ home, ca: makeThrowawayCa(folder), created, open });
-      } finally {
-        for (const store of stores) store.close();
-        Deno.removeSync(folder, { recursive: true });
-      }
-    },
+  testWith([...NSS_WITNESSES, ...needs], sentence, async () => {
+    const folder = Deno.makeTempDirSync({ prefix: "nssdb-" });
+    const home = `${folder}/home`;
+    Deno.mkdirSync(home, { mode: 0o700 });
+    const created: CreatedPath[] = [];
+    const stores: NssdbStore[] = [];
+    const open = (options: Partial<OpenNssdb> = {}) => {
+      const recordPath = (path: CreatedPath) => void created.push(path);
+      const store = openNssdb({ home, recordPath, lockTimeout: 0, ...options });
+      stores.push(store);
+      return store;
+    };
+    try {
+      await body({ home, ca: makeThrowawayCa(folder), created, open });
+    } finally {
+      for (const store of stores) store.close();
+      Deno.removeSync(folder, { recursive: true });
+    }
   });
 }
 
-/** Why libnss3 cannot be used here; undefined when it can. */
-export function missingLibrary(): string | undefined {
+/** What {@link onSmallDisk} needs. */
+export const MOUNTING: readonly Requirement[] = [
+  "root",
+  { met: Deno.uid() !== 0 || canMount(), otherwise: "this machine refuses to mount" },
+];
+
+/** A small file system of its own at a folder, for as long as `work` takes. */
+export async function onSmallDisk(folder: string, work: () => Promise<void>): Promise<void> {
+  run("mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "none", folder);
   try {
-    Nss.load();
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof NssMissing)) throw error;
-    return "libnss3 is not installed";
+    await work();
+  } finally {
+    run("umount", "--lazy", folder);
+  }
+}
+
+function canMount(): boolean {
+  const folder = Deno.makeTempDirSync();
+  try {
+    run("mount", "-t", "tmpfs", "none", folder);
+    run("umount", folder);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    Deno.removeSync(folder);
   }
 }
 

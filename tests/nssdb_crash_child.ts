@@ -18,7 +18,7 @@ function step(): void {
 for (const [name, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(Nss.prototype))) {
   const original: unknown = descriptor.value;
   // Calls that only look or give back change nothing on disk.
-  if (/^(constructor|sha256|need.*|destroy.*|encodePublicKey|publicHalf)$/.test(name)) continue;
+  if (/^(constructor|sha256|need.*|destroy.*|encodePublicKey|key.*)$/.test(name)) continue;
   if (typeof original !== "function") continue;
   Object.defineProperty(Nss.prototype, name, {
     ...descriptor,

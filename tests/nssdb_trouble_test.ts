@@ -7,8 +7,10 @@ import {
   isProblem,
   leavesUntouched,
   makeDatabase,
+  MOUNTING,
   nssTest,
   objectCount,
+  onSmallDisk,
   plantOwnThings,
   removeBundle,
   run,
@@ -157,18 +159,22 @@ for (const file of ["cert9.db", "key4.db"]) {
   }
 }
 
-/** Another program that holds a database from when it says so until it is ended. */
-async function holdDatabase(file: string, how: string): Promise<Deno.ChildProcess> {
+/** Another program that holds a database until it is ended, or for so many milliseconds. */
+async function holdDatabase(
+  file: string,
+  how: string,
+  milliseconds = 600_000,
+): Promise<Deno.ChildProcess> {
   const code = `
     import { DatabaseSync } from "node:sqlite";
     const database = new DatabaseSync(Deno.args[0]);
     database.exec(Deno.args[1]);
     database.prepare("SELECT count(*) FROM sqlite_schema").get();
     console.log("held");
-    await new Promise(() => setInterval(() => {}, 1000));
+    setTimeout(() => Deno.exit(), Number(Deno.args[2]));
   `;
   const holder = new Deno.Command(Deno.execPath(), {
-    args: ["eval", code, "--", file, how],
+    args: ["eval", code, "--", file, how, String(milliseconds)],
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
@@ -244,30 +250,12 @@ nssTest("a lock for some seconds only delays what was begun", async (world) => {
   const store = world.open();
   await store.list();
   await store.createKey("P-256", () => {});
-  const code = "import sqlite3, sys, time\n" +
-    "c = sqlite3.connect(sys.argv[1], isolation_level=None)\n" +
-    "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); time.sleep(1.5)";
-  const holder = new Deno.Command("python3", {
-    args: ["-c", code, `${store.location}/key4.db`],
-    stdout: "piped",
-  }).spawn();
-  const reader = holder.stdout.getReader();
-  await reader.read();
+  const holder = await holdDatabase(`${store.location}/key4.db`, "BEGIN IMMEDIATE", 1500);
   const { key } = await installBundle(store, world.ca);
   assert.ok((await store.list()).keys.includes(key));
-  await reader.cancel();
+  await holder.stdout.cancel();
   await holder.status;
-}, { programs: ["python3"] });
-
-/** A small file system of its own at the home, for as long as `work` takes. */
-async function onSmallDisk(home: string, work: () => Promise<void>): Promise<void> {
-  run("mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "none", home);
-  try {
-    await work();
-  } finally {
-    run("umount", "--lazy", home);
-  }
-}
+});
 
 function fillDisk(home: string): void {
   using file = Deno.openSync(`${home}/filling`, { write: true, create: true });
@@ -278,8 +266,6 @@ function fillDisk(home: string): void {
     // Full is what was wanted.
   }
 }
-
-const mounting = { programs: ["mount"], root: true };
 
 nssTest("a full disk stops each change, which can be done once there is room", async (world) => {
   await onSmallDisk(world.home, async () => {
@@ -304,7 +290,7 @@ nssTest("a full disk stops each change, which can be done once there is room", a
     }
     store.close();
   });
-}, mounting);
+}, MOUNTING);
 
 nssTest("a full disk stops the making of a database, which is made later", async (world) => {
   await onSmallDisk(world.home, async () => {
@@ -318,7 +304,7 @@ nssTest("a full disk stops the making of a database, which is made later", async
     assert.equal(certutilTrust(store.location)["Leaf"], "u,u,u");
     store.close();
   });
-}, mounting);
+}, MOUNTING);
 
 nssTest("a home that is mounted read-only says so", async (world) => {
   await onSmallDisk(world.home, async () => {
@@ -339,7 +325,7 @@ nssTest("a home that is mounted read-only says so", async (world) => {
     again.close();
     assert.equal(objectCount(again.location), 0);
   });
-}, mounting);
+}, MOUNTING);
 
 nssTest("an empty home that is mounted read-only says so", async (world) => {
   await onSmallDisk(world.home, async () => {
@@ -348,7 +334,7 @@ nssTest("an empty home that is mounted read-only says so", async (world) => {
     await assert.rejects(store.createKey("P-256", () => {}), isProblem("internal", /EROFS/));
     store.close();
   });
-}, mounting);
+}, MOUNTING);
 
 nssTest("an issuer and serial that another certificate has is refused cleanly", async (world) => {
   const store = world.open();

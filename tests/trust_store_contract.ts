@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Problem } from "../platform/errors.ts";
 import type { KeyAlgorithm, StoreContents, TrustStore } from "../platform/trust_store.ts";
+import { type Requirement, testWith } from "./skip.ts";
 import { makeThrowawayCa, type ThrowawayCa } from "./throwaway_ca.ts";
 
 /** One place for stores: whatever is opened over it finds what was left there. */
@@ -16,27 +17,23 @@ export interface StorePlace {
 export function trustStoreContract(
   name: string,
   make: () => StorePlace,
-  options: { ignore?: boolean } = {},
+  needs: readonly Requirement[] = [],
 ): void {
   const promises = (
     sentence: string,
     body: (world: ContractWorld) => Promise<void>,
   ) =>
-    Deno.test({
-      name: `${name}: ${sentence}`,
-      ignore: options.ignore ?? false,
-      async fn() {
-        const folder = Deno.makeTempDirSync({ prefix: "trust-store-" });
-        const place = make();
-        const store = place.open();
-        try {
-          await body({ place, store, ca: makeThrowawayCa(folder) });
-        } finally {
-          store.close();
-          place.dispose();
-          Deno.removeSync(folder, { recursive: true });
-        }
-      },
+    testWith(["openssl", ...needs], `${name}: ${sentence}`, async () => {
+      const folder = Deno.makeTempDirSync({ prefix: "trust-store-" });
+      const place = make();
+      const store = place.open();
+      try {
+        await body({ place, store, ca: makeThrowawayCa(folder) });
+      } finally {
+        store.close();
+        place.dispose();
+        Deno.removeSync(folder, { recursive: true });
+      }
     });
 
   promises("a new store holds nothing", async ({ store }) => {
@@ -96,8 +93,8 @@ export function trustStoreContract(
     }
   });
 
-  promises("a leaf without its key is refused", async ({ place, store, ca }) => {
-    const spki = await foreignKey(place, store);
+  promises("a leaf without its key is refused", async ({ store, ca }) => {
+    const spki = await goneKey(store);
     const leaf = ca.issue(spki, { subject: "/CN=Leaf" });
     await assert.rejects(store.install("leaf", leaf), isProblem("internal"));
     assert.deepEqual(await store.list(), { certificates: [], keys: [] });
@@ -243,7 +240,7 @@ async function makeLeaf(store: TrustStore, ca: ThrowawayCa, subject: string) {
 }
 
 /** A public key whose private key was in the store and is not any more. */
-async function foreignKey(_place: StorePlace, store: TrustStore): Promise<Uint8Array> {
+async function goneKey(store: TrustStore): Promise<Uint8Array> {
   const spki = await store.createKey("P-256", ignore);
   await store.removeKey(await sha256(spki));
   return spki;

@@ -5,8 +5,10 @@ import {
   isProblem,
   leavesUntouched,
   makeDatabase,
+  MOUNTING,
   nssTest,
   type NssWorld,
+  onSmallDisk,
   plantOwnThings,
   removeBundle,
   run,
@@ -119,12 +121,9 @@ nssTest("a removal that was cut short is finished by the next", async (world) =>
 });
 
 nssTest("an empty database that cannot be removed is a Problem", async (world) => {
-  run("mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "none", world.home);
-  try {
+  await onSmallDisk(world.home, async () => {
     await madeAndEmptied(world);
     run("mount", "-o", "remount,ro", world.home);
     await assert.rejects(removeCreatedPaths(world.created), isProblem("internal", /EROFS/));
-  } finally {
-    run("umount", "--lazy", world.home);
-  }
-}, { programs: ["mount"], root: true });
+  });
+}, MOUNTING);

@@ -6,13 +6,9 @@ import { parseCertificate } from "../../ca/certificate.ts";
 import { DerError } from "../../ca/der.ts";
 import { Problem } from "../errors.ts";
 import type { KeyAlgorithm } from "../trust_store.ts";
-import {
-  type Handle,
-  type Nss,
-  NssError,
-  SEC_ERROR_ADDING_CERT,
-  SEC_ERROR_REUSED_ISSUER_AND_SERIAL,
-} from "./nss_ffi.ts";
+import { type Handle, type Nss, NssError } from "./nss_ffi.ts";
+import { publicHalf, publicValue } from "./nss_public_half.ts";
+import { SEC_ERROR_ADDING_CERT, SEC_ERROR_REUSED_ISSUER_AND_SERIAL } from "./nss_symbols.ts";
 import { explainNss, obstacle } from "./nss_trouble.ts";
 
 /** How long to try a database that somebody holds. */
@@ -114,10 +110,12 @@ export class NssDatabase {
 
   #adopt(sourceSlot: Handle, key: Handle): void {
     const nss = this.#nss;
+    const value = publicValue(nss, key);
+    if (!value) throw new Problem("internal", "Cannot copy the key: it tells no public half.");
     const password = crypto.getRandomValues(new Uint8Array(32));
     const encrypted = nss.encryptKey(sourceSlot, key, password);
     try {
-      const sessionKey = nss.decryptKey(this.#slot, encrypted, key, password);
+      const sessionKey = nss.decryptKey(this.#slot, encrypted, password, nss.keyType(key), value);
       try {
         nss.destroyPrivateKey(nss.convertToTokenKey(sessionKey));
       } finally {
@@ -171,8 +169,9 @@ export class NssDatabase {
       this.#eachKey((key, hash) => {
         if (hash === spkiSha256) this.#nss.deletePrivateKey(key);
       });
-      this.#eachPublicKey((key, hash) => {
-        if (hash === spkiSha256) this.#nss.deletePublicKey(key);
+      this.#nss.eachPublicKey(this.#slot, (key) => {
+        const isIt = this.sha256(this.#nss.encodePublicKey(key)) === spkiSha256;
+        if (isIt) this.#nss.deletePublicKey(key);
       });
     });
     this.#readBack(doing, !this.keys().includes(spkiSha256));
@@ -222,24 +221,10 @@ export class NssDatabase {
   }
 
   #eachKey(visit: (key: Handle, spkiSha256: string) => void): void {
-    const keys = this.#nss.privateKeys(this.#slot);
-    try {
-      for (const key of keys) {
-        const spki = this.#nss.publicHalf(key);
-        if (spki) visit(key, this.sha256(spki));
-      }
-    } finally {
-      for (const key of keys) this.#nss.destroyPrivateKey(key);
-    }
-  }
-
-  #eachPublicKey(visit: (key: Handle, spkiSha256: string) => void): void {
-    const keys = this.#nss.publicKeys(this.#slot);
-    try {
-      for (const key of keys) visit(key, this.sha256(this.#nss.encodePublicKey(key)));
-    } finally {
-      for (const key of keys) this.#nss.destroyPublicKey(key);
-    }
+    this.#nss.eachPrivateKey(this.#slot, (key) => {
+      const spki = publicHalf(this.#nss, key);
+      if (spki) visit(key, this.sha256(spki));
+    });
   }
 
   /** Whose key a certificate is for. */

@@ -143,7 +143,9 @@ class Nssdb implements NssdbStore {
           `The leaf ${nickname} is not installed: its key is not in ${this.location}.`,
         );
       }
-      for (const database of targets) database.copyKeyFrom(source, spkiSha256);
+      for (const database of targets) {
+        if (database !== source) database.copyKeyFrom(source, spkiSha256);
+      }
     }
     for (const database of targets) database.addCertificate(der, nickname);
   }
