@@ -28,7 +28,7 @@ export class ChallengeFixture implements Disposable {
     this.#selfSign("root", "/CN=Device Root");
     this.#selfSign("elsewhere", "/CN=Somebody Else");
     this.#selfSign("server-ca", "/CN=Server CA");
-    this.#issue("intermediate", "root", {
+    this.issue("intermediate", "root", {
       subject: "/CN=device-trust.intermediate",
       extensions: "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign",
     });
@@ -41,7 +41,7 @@ export class ChallengeFixture implements Disposable {
 
   /** Makes a server's certificate, for this extended key usage. */
   issueServer(usage: string, { name = "server", issuer = "server-ca" } = {}): void {
-    this.#issue(name, issuer, {
+    this.issue(name, issuer, {
       subject: `/CN=${name}`,
       extensions: "subjectAltName=DNS:localhost,DNS:*.challenge.localhost,IP:127.0.0.1\n" +
         `extendedKeyUsage=${usage}`,
@@ -51,7 +51,7 @@ export class ChallengeFixture implements Disposable {
   /** Puts a leaf and its key into the database, by pk12util; returns its SHA-256. */
   addLeaf(name: string, leaf: FixtureLeaf = {}): string {
     const { key = "ec", days = 10, usage = "clientAuth", issuer = "intermediate" } = leaf;
-    this.#issue(name, issuer, {
+    this.issue(name, issuer, {
       subject: `/CN=${name}`,
       key,
       days,
@@ -105,7 +105,8 @@ export class ChallengeFixture implements Disposable {
     run("openssl", "req", "-x509", ...key, ...files, "-subj", subject, "-days", "30");
   }
 
-  #issue(
+  /** Makes a certificate `NAME.pem` and its key `NAME.key`. */
+  issue(
     name: string,
     issuer: string,
     how: { subject: string; extensions: string; key?: KeyKind; days?: number },

@@ -121,12 +121,12 @@ challengeTest("a server of another authority or name is not talked to", async (f
     const other = await f.challenge(port, { serverCa: f.read("elsewhere.pem") });
     assert.ok(!other.answered);
     assert.equal(other.stage, "server");
-    assert.match(other.message, /issuer \(CN=Server CA\) is no authority that counts/);
+    assert.match(other.message, /issuer \(Server CA\) is no authority that counts/);
     assert.match(other.message, /Cannot trust localhost:/);
 
     const name = await f.challenge(port, { host: "a.b.challenge.localhost" });
     assert.ok(!name.answered);
-    assert.match(name.message, /not for a\.b\.challenge\.localhost but for DNS:localhost/);
+    assert.match(name.message, /not for a\.b\.challenge\.localhost but for localhost, /);
 
     const unknown = await f.challenge(port, { serverCa: undefined });
     assert.ok(!unknown.answered, "the system does not know the server's authority");

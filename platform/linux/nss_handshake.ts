@@ -3,7 +3,7 @@
  * the user's NSS database, in which nothing is changed. Calls block, so this belongs in a
  * short-lived process with the user's rights.
  */
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import {
   type AnsweredChallenge,
@@ -18,7 +18,7 @@ import { getRequest, type HttpAnswer, readAnswer } from "./http_answer.ts";
 import { type Handle, NssError } from "./nss_ffi.ts";
 import { type DatabaseEntry, openReadOnly, type ReadOnlyDatabase } from "./nss_reader.ts";
 import { NssTls, PR_IO_TIMEOUT_ERROR, type TlsConnection } from "./nss_tls_ffi.ts";
-import { readAnchors, serverDistrust } from "./server_identity.ts";
+import { readAnchorDer, readAnchors, serverDistrust } from "./server_identity.ts";
 
 /** Most bytes of an answer that are read. */
 const MAX_ANSWER = 64 * 1024;
@@ -76,7 +76,7 @@ class Challenge {
   #connect(addresses: readonly string[], entries: readonly DatabaseEntry[]): TlsConnection {
     const { host, port } = this.options;
     const questions = {
-      verifyServer: (peer: { chain: Uint8Array[]; isForServers: boolean }) => this.#verify(peer),
+      verifyServer: (chain: Uint8Array[]) => this.#verify(chain),
       chooseCertificate: (caNames: Uint8Array[]) => this.#choose(caNames, entries),
     };
     const errors: unknown[] = [];
@@ -90,17 +90,15 @@ class Challenge {
     throw this.#failed("connect", errors[0]);
   }
 
-  #verify({ chain, isForServers }: { chain: Uint8Array[]; isForServers: boolean }): void {
+  #verify(chain: Uint8Array[]): void {
     const { serverCa, systemRoots = serverCa === undefined, host, now = Date.now } = this.options;
     const anchors = readAnchors(serverCa ?? "");
     if (systemRoots) {
       anchors.push(...readAnchors(systemRootsPem() ?? ""));
-      anchors.push(...this.database.serverAuthorities().map((der) => new X509Certificate(der)));
+      anchors.push(...this.database.serverAuthorities().flatMap(readAnchorDer));
     }
     if (anchors.length === 0 && serverCa === undefined) return;
-    const why = isForServers
-      ? serverDistrust(chain, { host, anchors, now: now() })
-      : "its certificate is not for TLS servers";
+    const why = serverDistrust(chain, { host, anchors, now: now() });
     if (why) throw this.#failed("server", new Error(why));
     this.trace.serverVerified = true;
   }
@@ -126,12 +124,10 @@ class Challenge {
   }
 
   #candidate(entry: DatabaseEntry, intermediates: number): Candidate {
-    const { validFromDate, validToDate } = new X509Certificate(entry.der);
     return {
       sha256: createHash("sha256").update(entry.der).digest("hex"),
       issuerCommonName: this.database.issuerCommonName(entry),
-      notBefore: validFromDate.getTime(),
-      notAfter: validToDate.getTime(),
+      ...this.database.validity(entry),
       intermediates,
     };
   }

@@ -55,6 +55,7 @@ const NSS_SYMBOLS = {
   },
   CERT_FindCertByName: { parameters: ["pointer", "buffer"], result: "pointer" },
   CERT_GetCertTrust: { parameters: ["pointer", "buffer"], result: "i32" },
+  CERT_GetCertTimes: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
   CERT_GetCommonName: { parameters: ["pointer"], result: "pointer" },
   CERT_DerNameToAscii: { parameters: ["buffer"], result: "pointer" },
   CERT_DupCertificate: { parameters: ["pointer"], result: "pointer" },
@@ -170,6 +171,16 @@ export class NssReader {
   issuerCommonName(certificate: Handle): string {
     const issuer = Deno.UnsafePointer.offset(certificate, CERT_ISSUER);
     return this.#text(this.#nss.CERT_GetCommonName(issuer)) ?? "";
+  }
+
+  /** First and last instant of its validity, milliseconds since 1970. */
+  validity(certificate: Handle): { notBefore: number; notAfter: number } {
+    // PRTime: microseconds.
+    const [from, to] = [new BigInt64Array(1), new BigInt64Array(1)];
+    const [fromCell, toCell] = [new Uint8Array(from.buffer), new Uint8Array(to.buffer)];
+    const status = this.#nss.CERT_GetCertTimes(certificate, fromCell, toCell);
+    this.#errors.check("CERT_GetCertTimes", status);
+    return { notBefore: Number(from[0] ?? 0n) / 1000, notAfter: Number(to[0] ?? 0n) / 1000 };
   }
 
   /** A DER name for people, as in RFC 4514. */

@@ -89,6 +89,11 @@ export class ReadOnlyDatabase implements Disposable {
     return this.#nss.issuerCommonName(handle);
   }
 
+  /** First and last instant of its validity, milliseconds since 1970. */
+  validity({ handle }: DatabaseEntry): { notBefore: number; notAfter: number } {
+    return this.#nss.validity(handle);
+  }
+
   /** A DER name for people. */
   nameText(name: Uint8Array): string {
     return this.#nss.nameText(name);

@@ -11,9 +11,6 @@ const SSL_NO_CACHE = 9;
 const SSL_LIBRARY_VERSION_TLS_1_2 = 0x0303;
 const SSL_LIBRARY_VERSION_TLS_1_3 = 0x0304;
 
-/** SECCertUsage (certt.h). */
-const certUsageSSLServer = 1;
-
 /** PRNetAddr (prio.h): 112 bytes; families as on Linux. PR_IpAddrNull leaves the address alone. */
 const PR_NET_ADDR_SIZE = 112;
 const PR_AF_INET = 2;
@@ -42,7 +39,6 @@ const CHANNEL_INFO_SIZE = 136;
 const SYMBOLS = {
   nss: {
     PK11_FindKeyByAnyCert: { parameters: ["pointer", "pointer"], result: "pointer" },
-    CERT_FilterCertListByUsage: { parameters: ["pointer", "i32", "i32"], result: "i32" },
     CERT_DupCertificate: { parameters: ["pointer"], result: "pointer" },
     CERT_DestroyCertList: { parameters: ["pointer"], result: "void" },
   },
@@ -82,18 +78,10 @@ const CLIENT_AUTH_DATA = {
   result: "i32",
 } as const;
 
-/** A server's certificate as NSS received it. */
-export interface PeerChain {
-  /** DER, the server's own first. */
-  chain: Uint8Array[];
-  /** Whether its key usages are those of a TLS server. */
-  isForServers: boolean;
-}
-
 /** What a TLS connection asks back while it is made. What they throw ends the handshake. */
 export interface TlsQuestions {
-  /** Throws unless the server is who it should be. */
-  verifyServer(peer: PeerChain): void;
+  /** Throws unless the server is who it should be. DER, the server's own certificate first. */
+  verifyServer(chain: Uint8Array[]): void;
   /** The certificate to present; undefined presents none. Names are DER. */
   chooseCertificate(caNames: Uint8Array[]): Handle | undefined;
 }
@@ -250,17 +238,12 @@ export class NssTls {
     return { socket, callbacks: [verify, choose], thrown };
   }
 
-  #peerChain(socket: Deno.PointerValue): PeerChain {
+  #peerChain(socket: Deno.PointerValue): Uint8Array[] {
     const name = "SSL_PeerCertificateChain";
     const list = this.#errors.need(name, this.#ssl.SSL_PeerCertificateChain(socket));
     const chain = walkList(list).map((certificate) => copyItem(certificate, CERT_DER));
-    this.#nss.CERT_FilterCertListByUsage(list, certUsageSSLServer, PR_FALSE);
-    const [kept] = walkList(list).map((certificate) => copyItem(certificate, CERT_DER));
     this.#nss.CERT_DestroyCertList(list);
-    const [own] = chain;
-    const isForServers = own !== undefined && kept !== undefined &&
-      own.length === kept.length && own.every((byte, at) => byte === kept[at]);
-    return { chain, isForServers };
+    return chain;
   }
 
   #dup(certificate: Handle): Handle {
