@@ -16,9 +16,14 @@ const LONGEST_WAIT = 300;
  * The channel of one account. Whoever can connect is that user (the socket's folder and mode say
  * so), and nothing here lets one name another: the account's own user is the only one there is.
  */
-export function userChannel(worker: UserWork, uid: string, now: () => number): Hono {
+export function userChannel(
+  worker: UserWork,
+  uid: string,
+  now: () => number,
+): { app: Hono; invite: () => void } {
   const app = new Hono();
-  app.use(limited(now));
+  const limit = limited(now);
+  app.use(limit.middleware);
   app.use(bodyLimit({
     maxSize: CHANNEL_LIMITS.bodyBytes,
     onError: (c) => c.json({ code: "internal", message: "The message is too large." }, 413),
@@ -44,7 +49,7 @@ export function userChannel(worker: UserWork, uid: string, now: () => number): H
   });
   app.notFound((c) => c.json({ code: "internal", message: "No such request." }, 404));
   app.onError(answerError);
-  return app;
+  return { app, invite: limit.startOver };
 }
 
 /** The administrator's channel: root alone can connect. */
@@ -61,7 +66,7 @@ function limited(now: () => number) {
   let inFlight = 0;
   let minute = 0;
   let count = 0;
-  return async (c: Context, next: () => Promise<void>) => {
+  const middleware = async (c: Context, next: () => Promise<void>) => {
     const thisMinute = Math.floor(now() / 60_000);
     if (thisMinute !== minute) [minute, count] = [thisMinute, 0];
     const held = c.req.header("prefer") !== undefined;
@@ -78,6 +83,12 @@ function limited(now: () => number) {
     } finally {
       if (!held) inFlight--;
     }
+  };
+  return {
+    middleware,
+    startOver: () => {
+      count = 0;
+    },
   };
 }
 

@@ -49,10 +49,10 @@ class RecordingWork implements UserWork {
 
 function open(now = () => 0) {
   const work = new RecordingWork();
-  const app = userChannel(work, "1001", now);
+  const { app, invite } = userChannel(work, "1001", now);
   const ask = (path: string, init?: RequestInit) => Promise.resolve(app.request(path, init));
   const post = (path: string, body: BodyInit) => ask(path, { method: "POST", body });
-  return { work, ask, post };
+  return { work, ask, post, invite };
 }
 
 const report = { userId, state: "installed", held: [], removed: [] };
@@ -127,6 +127,15 @@ Deno.test("10,000 requests: 30 a minute are served", async () => {
   now = 60_000;
   assert.equal((await post("/reports", body)).status, 204);
   assert.equal(work.reports.length, 31);
+});
+
+Deno.test("what the user asked for before is not held against the user-agent", async () => {
+  const { post, invite } = open();
+  const body = JSON.stringify(report);
+  for (let n = 0; n < 31; n++) await post("/reports", body);
+  assert.equal((await post("/reports", body)).status, 429);
+  invite();
+  assert.equal((await post("/reports", body)).status, 204);
 });
 
 Deno.test("nothing else is answered, on neither channel", async () => {

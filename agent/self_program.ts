@@ -1,17 +1,21 @@
 /** How this program starts itself again: as one binary, or from source while it is developed. */
 import type { SelfProgram } from "../platform/platform.ts";
 
-/** This program, with the same `--root`. */
-export function selfProgram(root: string | undefined): SelfProgram {
+/**
+ * This program, with the same `--root`.
+ *
+ * @param source its main module where it runs from source, absolute; another program that drives
+ * this one says where it is
+ */
+export function selfProgram(root: string | undefined, source: string = mainModule()): SelfProgram {
   const global = root === undefined ? [] : ["--root", root];
   const binary = Deno.execPath();
   if (Deno.build.standalone) return { argv: [binary, ...global], env: {}, files: [binary] };
-  const main = decodeURIComponent(new URL(Deno.mainModule).pathname);
   const cache = Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`;
   return {
-    argv: [binary, "run", ...FROM_SOURCE, main, ...global],
+    argv: [binary, "run", ...FROM_SOURCE, source, ...global],
     env: { DENO_DIR: cache, DENO_NO_UPDATE_CHECK: "1" },
-    files: [binary, main, cache],
+    files: [binary, source, cache],
   };
 }
 
@@ -24,6 +28,10 @@ const FROM_SOURCE = [
   ...["-A", "--quiet", "--no-prompt", "--cached-only"],
   "--unstable-lazy-dynamic-imports",
 ];
+
+function mainModule(): string {
+  return decodeURIComponent(new URL(Deno.mainModule).pathname);
+}
 
 /** The same program with further arguments. */
 export function withArguments(program: SelfProgram, ...args: string[]): SelfProgram {

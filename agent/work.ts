@@ -61,22 +61,21 @@ export async function openWork(world: WorkWorld): Promise<Work | undefined> {
     ...(device.serverCa ? { serverCa: device.serverCa } : {}),
     ...(world.proxy ? { proxy: world.proxy } : {}),
   });
-  const channels = new Map<string, Deno.HttpServer>();
+  const channels = new Map<string, { server: Deno.HttpServer; invite: () => void }>();
   const worker = new DeviceWorker({ ...world, identity, client, openChannel });
   const stop = () => worker.stop();
   world.signal.addEventListener("abort", stop);
 
   function openChannel(account: Account): void {
     const uid = String(account.uid);
-    if (channels.has(uid)) return;
+    const open = channels.get(uid);
+    if (open) return open.invite();
     makeRunFolders(platform.paths, platform.root, uid);
     const path = accountSockets(platform.paths, uid).worker;
     const owner = platform.privileged ? account.uid : undefined;
-    const app = userChannel(worker, uid, now);
-    channels.set(
-      uid,
-      bindSocket(path, owner, () => Deno.serve({ path, onListen() {} }, app.fetch)),
-    );
+    const { app, invite } = userChannel(worker, uid, now);
+    const server = bindSocket(path, owner, () => Deno.serve({ path, onListen() {} }, app.fetch));
+    channels.set(uid, { server, invite });
   }
 
   return {
@@ -89,7 +88,7 @@ export async function openWork(world: WorkWorld): Promise<Work | undefined> {
     async close() {
       world.signal.removeEventListener("abort", stop);
       worker.stop();
-      for (const [uid, server] of channels) {
+      for (const [uid, { server }] of channels) {
         // A user-agent that still holds a question open would hold the end up.
         await Promise.race([server.shutdown(), new Promise((done) => setTimeout(done, 500))]);
         removeSocket(accountSockets(platform.paths, uid).worker);

@@ -3,6 +3,7 @@ import { DEFAULT_BRAND, policyFileName } from "../ca/names.ts";
 import { selfProgram, withArguments } from "../agent/self_program.ts";
 import { runCommand } from "../platform/command.ts";
 import { canExecute } from "../platform/linux/user_process.ts";
+import type { SelfProgram } from "../platform/platform.ts";
 import type { DemoServer } from "./demo_server.ts";
 
 /** First user id of the demo's accounts: above those that systems give to people. */
@@ -21,7 +22,8 @@ export interface DemoDevice extends AsyncDisposable {
   readonly policyFile: string;
   /** Enrols it; gives the deviceId. */
   enroll(server: DemoServer): Promise<string>;
-  startAgent(): void;
+  /** Starts the resident agent; gives its process id. */
+  startAgent(): number;
   /** The state that all users are in, or `mixed`. */
   states(): Promise<string>;
   /** The selection filter's text; empty when there is no such file. */
@@ -34,17 +36,23 @@ export interface DemoDevice extends AsyncDisposable {
   leftovers(): Promise<string[]>;
 }
 
-/** Makes the device's folders and accounts. */
+/**
+ * Makes the device's folders and accounts.
+ *
+ * @param source see `selfProgram`
+ */
 export async function openDemoDevice(
   root: string,
   names: readonly string[],
   err: (text: string) => void,
+  source?: string,
 ): Promise<DemoDevice> {
+  const program = selfProgram(root, source);
   const accounts = new Map<string, DemoAccount>();
   await Deno.mkdir(`${root}/etc`, { recursive: true });
   // Accounts of their own must be able to pass through to their homes.
   await Deno.chmod(root.slice(0, root.lastIndexOf("/")), 0o711);
-  const separate = await canBeOthers(root);
+  const separate = await canBeOthers(program);
   let passwd = "";
   for (const [at, name] of names.entries()) {
     const uid = FIRST_UID + at;
@@ -60,7 +68,7 @@ export async function openDemoDevice(
   let agent: Deno.ChildProcess | undefined;
 
   async function run(args: string[], input = ""): Promise<{ code: number; output: string }> {
-    const { argv: [command, ...first], env } = withArguments(selfProgram(root), ...args);
+    const { argv: [command, ...first], env } = withArguments(program, ...args);
     const child = new Deno.Command(command, {
       args: first,
       env,
@@ -94,7 +102,7 @@ export async function openDemoDevice(
       return (await status()).device.id;
     },
     startAgent() {
-      const { argv: [command, ...args], env } = withArguments(selfProgram(root), "agent");
+      const { argv: [command, ...args], env } = withArguments(program, "agent");
       agent = new Deno.Command(command, {
         args,
         env,
@@ -103,6 +111,7 @@ export async function openDemoDevice(
         stderr: "piped",
       }).spawn();
       tellTrouble(agent.stderr, err);
+      return agent.pid;
     },
     async states() {
       const states = new Set((await status()).users.map((user: { state: string }) => user.state));
@@ -140,11 +149,11 @@ export async function openDemoDevice(
 }
 
 /** Whether accounts can have rights of their own: root runs this, from where others can read it. */
-async function canBeOthers(root: string): Promise<boolean> {
+async function canBeOthers(program: SelfProgram): Promise<boolean> {
   if (Deno.uid() !== 0) return false;
   const runAs = { uid: FIRST_UID, gid: FIRST_UID, groups: "none" } as const;
   const account = { name: "demo", uid: FIRST_UID, gid: FIRST_UID, home: "/", runAs };
-  return await canExecute(account, selfProgram(root).files, { run: runCommand, root });
+  return await canExecute(account, program.files, { run: runCommand });
 }
 
 /** Passes on what the agent logs as trouble; the rest of its log is not part of the story. */

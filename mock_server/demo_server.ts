@@ -16,10 +16,14 @@ export interface DemoServer extends ServerFile {
 /** Longest that it may take to start, milliseconds. */
 const START = 30_000;
 
-/** Starts the server with its data in `folder`, on ports that are free. */
-export async function startDemoServer(folder: string): Promise<DemoServer> {
+/**
+ * Starts the server with its data in `folder`, on ports that are free.
+ *
+ * @param source see `selfProgram`
+ */
+export async function startDemoServer(folder: string, source?: string): Promise<DemoServer> {
   const { argv: [command, ...args], env } = withArguments(
-    selfProgram(undefined),
+    selfProgram(undefined, source),
     "mock-server",
     "--listen=localhost:0",
     "--portal=localhost:0",
