@@ -8,7 +8,11 @@ import { Problem } from "../errors.ts";
 import type { KeyAlgorithm } from "../trust_store.ts";
 import { type Handle, type Nss, NssError } from "./nss_ffi.ts";
 import { publicHalf, publicValue } from "./nss_public_half.ts";
-import { SEC_ERROR_ADDING_CERT, SEC_ERROR_REUSED_ISSUER_AND_SERIAL } from "./nss_symbols.ts";
+import {
+  PR_CALL_ONCE_ERROR,
+  SEC_ERROR_ADDING_CERT,
+  SEC_ERROR_REUSED_ISSUER_AND_SERIAL,
+} from "./nss_symbols.ts";
 import { explainNss, obstacle } from "./nss_trouble.ts";
 
 /** How long to try a database that somebody holds. */
@@ -144,8 +148,10 @@ export class NssDatabase {
             { cause: error },
           );
         }
-        if (error.code !== SEC_ERROR_ADDING_CERT) throw error;
-        // Another subject has that nickname already; nothing is ever looked up by it.
+        // Another subject has that nickname already; nothing is ever looked up by it. A process
+        // that has shut NSS down before is told no reason but that of a call within NSS.
+        const isTaken = error.code === SEC_ERROR_ADDING_CERT || error.code === PR_CALL_ONCE_ERROR;
+        if (!isTaken) throw error;
         this.#nss.importCertificate(this.#slot, der, `${nickname} (${sha256.slice(0, 16)})`);
       }
     });

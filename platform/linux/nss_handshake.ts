@@ -15,7 +15,8 @@ import {
 } from "../challenge.ts";
 import { intermediatesTo, offered } from "./client_certificate_choice.ts";
 import { getRequest, type HttpAnswer, readAnswer } from "./http_answer.ts";
-import { type Handle, NssError } from "./nss_ffi.ts";
+import { NssError } from "./nss_errors.ts";
+import type { Handle } from "./nss_memory.ts";
 import { type DatabaseEntry, openReadOnly, type ReadOnlyDatabase } from "./nss_reader.ts";
 import { NssTls, PR_IO_TIMEOUT_ERROR, type TlsConnection } from "./nss_tls_ffi.ts";
 import { readAnchorDer, readAnchors, serverDistrust } from "./server_identity.ts";

@@ -3,15 +3,8 @@
  * each, no policy. As in nss_ffi.ts every call blocks, layouts are LP64, and a returned
  * {@link Handle} is the caller's to give back with the call that its comment names.
  */
-import {
-  copyItem,
-  cString,
-  type Handle,
-  NssError,
-  NssMissing,
-  secItem,
-  walkList,
-} from "./nss_ffi.ts";
+import { NssMissing, NssResults } from "./nss_errors.ts";
+import { copyItem, cString, type Handle, secItem, walkList } from "./nss_memory.ts";
 
 /** NSS_InitContext flags (nss.h). */
 const NSS_INIT_READONLY = 0x1;
@@ -64,11 +57,6 @@ const NSS_SYMBOLS = {
   PORT_Free: { parameters: ["pointer"], result: "void" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-const NSPR_SYMBOLS = {
-  PR_GetError: { parameters: [], result: "i32" },
-  PR_ErrorToName: { parameters: ["i32"], result: "pointer" },
-} as const satisfies Deno.ForeignLibraryInterface;
-
 /** A certificate of the database, with what choosing it takes. Names are DER. */
 export interface DatabaseEntry {
   /** Give back: destroyCertificate. */
@@ -81,7 +69,7 @@ export interface DatabaseEntry {
 /** The loaded library; it stays loaded for the life of the process. */
 export class NssReader {
   readonly #nss = Deno.dlopen("libnss3.so", NSS_SYMBOLS).symbols;
-  readonly #errors = new NssErrors();
+  readonly #results = new NssResults();
 
   static #loaded: NssReader | undefined;
 
@@ -100,12 +88,12 @@ export class NssReader {
     const flags = NSS_INIT_READONLY | NSS_INIT_NOMODDB | NSS_INIT_NOROOTINIT;
     const path = cString(`sql:${directory}`);
     const context = this.#nss.NSS_InitContext(path, none, none, cString("secmod.db"), null, flags);
-    return this.#errors.need("NSS_InitContext", context);
+    return this.#results.need("NSS_InitContext", context);
   }
 
   /** Fails with SEC_ERROR_BUSY while a handle has not been given back. */
   close(context: Handle): void {
-    this.#errors.check("NSS_ShutdownContext", this.#nss.NSS_ShutdownContext(context));
+    this.#results.check("NSS_ShutdownContext", this.#nss.NSS_ShutdownContext(context));
   }
 
   /** Whether the keys are out of reach without a password. */
@@ -119,7 +107,9 @@ export class NssReader {
   /** Every certificate of the database. Give back: destroyCertificate, each handle. */
   certificates(): DatabaseEntry[] {
     return this.#withSlot((slot) =>
-      this.#entries(this.#errors.need("PK11_ListCertsInSlot", this.#nss.PK11_ListCertsInSlot(slot)))
+      this.#entries(
+        this.#results.need("PK11_ListCertsInSlot", this.#nss.PK11_ListCertsInSlot(slot)),
+      )
     );
   }
 
@@ -179,7 +169,7 @@ export class NssReader {
     const [from, to] = [new BigInt64Array(1), new BigInt64Array(1)];
     const [fromCell, toCell] = [new Uint8Array(from.buffer), new Uint8Array(to.buffer)];
     const status = this.#nss.CERT_GetCertTimes(certificate, fromCell, toCell);
-    this.#errors.check("CERT_GetCertTimes", status);
+    this.#results.check("CERT_GetCertTimes", status);
     return { notBefore: Number(from[0] ?? 0n) / 1000, notAfter: Number(to[0] ?? 0n) / 1000 };
   }
 
@@ -204,11 +194,11 @@ export class NssReader {
   }
 
   #dup(certificate: Handle): Handle {
-    return this.#errors.need("CERT_DupCertificate", this.#nss.CERT_DupCertificate(certificate));
+    return this.#results.need("CERT_DupCertificate", this.#nss.CERT_DupCertificate(certificate));
   }
 
   #withSlot<T>(work: (slot: Handle) => T): T {
-    const slot = this.#errors.need("PK11_GetInternalKeySlot", this.#nss.PK11_GetInternalKeySlot());
+    const slot = this.#results.need("PK11_GetInternalKeySlot", this.#nss.PK11_GetInternalKeySlot());
     try {
       return work(slot);
     } finally {
@@ -222,28 +212,6 @@ export class NssReader {
     const text = Deno.UnsafePointerView.getCString(pointer);
     this.#nss.PORT_Free(pointer);
     return text;
-  }
-}
-
-/** Results of calls into NSS: what failed becomes an NssError with PR_GetError's reason. */
-export class NssErrors {
-  readonly #nspr = Deno.dlopen("libnspr4.so", NSPR_SYMBOLS).symbols;
-
-  check(call: string, status: number): void {
-    if (status !== 0) throw this.last(call);
-  }
-
-  need(call: string, pointer: Deno.PointerValue): Handle {
-    if (pointer === null) throw this.last(call);
-    return pointer;
-  }
-
-  /** Why the call before this one failed. */
-  last(call: string): NssError {
-    const code = this.#nspr.PR_GetError();
-    const name = code === 0 ? null : this.#nspr.PR_ErrorToName(code);
-    const codeName = name === null ? undefined : Deno.UnsafePointerView.getCString(name);
-    return new NssError(call, code, codeName);
   }
 }
 

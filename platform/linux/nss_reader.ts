@@ -1,9 +1,10 @@
 /** An NSS database, opened to look at and never to change. */
 import { createHash } from "node:crypto";
 import { Problem } from "../errors.ts";
-import { type Handle, NssError, NssMissing } from "./nss_ffi.ts";
+import { NssError, NssMissing } from "./nss_errors.ts";
 import { DATABASE_FILES } from "./nss_folders.ts";
 import { type DatabaseEntry, NssReader } from "./nss_read_ffi.ts";
+import type { Handle } from "./nss_memory.ts";
 
 export type { DatabaseEntry } from "./nss_read_ffi.ts";
 

@@ -50,6 +50,7 @@ export const PR_FALSE = 0;
 export const SEC_ERROR_PKCS11_GENERAL_ERROR = -8025;
 export const SEC_ERROR_REUSED_ISSUER_AND_SERIAL = -8054;
 export const SEC_ERROR_ADDING_CERT = -8168;
+export const PR_CALL_ONCE_ERROR = -5925;
 /** For an attribute: there is none. */
 export const SEC_ERROR_BAD_DATA = -8190;
 

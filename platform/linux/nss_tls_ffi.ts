@@ -3,8 +3,8 @@
  * policy. As in nss_ffi.ts every call blocks, layouts are LP64, and a returned {@link Handle} is the
  * caller's to give back with the call that its comment names.
  */
-import { copyItem, cString, type Handle, NssMissing, walkList } from "./nss_ffi.ts";
-import { NssErrors } from "./nss_read_ffi.ts";
+import { NssMissing, NssResults } from "./nss_errors.ts";
+import { copyItem, cString, type Handle, walkList } from "./nss_memory.ts";
 
 /** SSL_OptionSet (ssl.h), and versions (sslproto.h). */
 const SSL_NO_CACHE = 9;
@@ -99,7 +99,7 @@ export class NssTls {
   readonly #nss = Deno.dlopen("libnss3.so", SYMBOLS.nss).symbols;
   readonly #ssl = Deno.dlopen("libssl3.so", SYMBOLS.ssl).symbols;
   readonly #nspr = Deno.dlopen("libnspr4.so", SYMBOLS.nspr).symbols;
-  readonly #errors = new NssErrors();
+  readonly #results = new NssResults();
 
   static #loaded: NssTls | undefined;
 
@@ -124,10 +124,10 @@ export class NssTls {
     timeoutMs: number,
   ): TlsConnection {
     const plain = this.#connectTcp(address.ip, address.port, timeoutMs);
-    this.#errors.check("NSS_SetDomesticPolicy", this.#ssl.NSS_SetDomesticPolicy());
+    this.#results.check("NSS_SetDomesticPolicy", this.#ssl.NSS_SetDomesticPolicy());
     const socket = this.#ssl.SSL_ImportFD(null, plain);
     if (socket === null) {
-      const error = this.#errors.last("SSL_ImportFD");
+      const error = this.#results.failure("SSL_ImportFD");
       this.#nspr.PR_Close(plain);
       throw error;
     }
@@ -146,14 +146,14 @@ export class NssTls {
     const interval = this.#nspr.PR_MillisecondsToInterval(timeoutMs);
     const status = this.#ssl.SSL_ForceHandshakeWithTimeout(socket, interval);
     if ("error" in thrown) throw thrown.error;
-    this.#errors.check("SSL_ForceHandshakeWithTimeout", status);
+    this.#results.check("SSL_ForceHandshakeWithTimeout", status);
   }
 
   /** `TLSv1.2` or `TLSv1.3`. */
   protocol({ socket }: TlsConnection): string {
     const info = new Uint8Array(CHANNEL_INFO_SIZE);
     const status = this.#ssl.SSL_GetChannelInfo(socket, info, info.length);
-    this.#errors.check("SSL_GetChannelInfo", status);
+    this.#results.check("SSL_GetChannelInfo", status);
     const version = new DataView(info.buffer).getUint16(CHANNEL_PROTOCOL_VERSION, true);
     return version === SSL_LIBRARY_VERSION_TLS_1_3 ? "TLSv1.3" : "TLSv1.2";
   }
@@ -162,7 +162,7 @@ export class NssTls {
   send({ socket }: TlsConnection, bytes: Uint8Array<ArrayBuffer>, timeoutMs: number): void {
     const interval = this.#nspr.PR_MillisecondsToInterval(timeoutMs);
     const sent = this.#nspr.PR_Send(socket, bytes, bytes.length, 0, interval);
-    if (sent !== bytes.length) throw this.#errors.last("PR_Send");
+    if (sent !== bytes.length) throw this.#results.failure("PR_Send");
   }
 
   /** The next bytes; none at the end. */
@@ -171,7 +171,7 @@ export class NssTls {
     const interval = this.#nspr.PR_MillisecondsToInterval(timeoutMs);
     const count = this.#nspr.PR_Recv(socket, buffer, buffer.length, 0, interval);
     if ("error" in thrown) throw thrown.error;
-    if (count < 0) throw this.#errors.last("PR_Recv");
+    if (count < 0) throw this.#results.failure("PR_Recv");
     return buffer.subarray(0, count);
   }
 
@@ -183,13 +183,13 @@ export class NssTls {
   #connectTcp(ip: string, port: number, timeoutMs: number): Handle {
     const address = new Uint8Array(PR_NET_ADDR_SIZE);
     const family = ip.includes(":") ? PR_AF_INET6 : PR_AF_INET;
-    this.#errors.check("PR_StringToNetAddr", this.#nspr.PR_StringToNetAddr(cString(ip), address));
+    this.#results.check("PR_StringToNetAddr", this.#nspr.PR_StringToNetAddr(cString(ip), address));
     const status = this.#nspr.PR_SetNetAddr(PR_IP_ADDR_NULL, family, port, address);
-    this.#errors.check("PR_SetNetAddr", status);
-    const socket = this.#errors.need("PR_OpenTCPSocket", this.#nspr.PR_OpenTCPSocket(family));
+    this.#results.check("PR_SetNetAddr", status);
+    const socket = this.#results.need("PR_OpenTCPSocket", this.#nspr.PR_OpenTCPSocket(family));
     const interval = this.#nspr.PR_MillisecondsToInterval(timeoutMs);
     if (this.#nspr.PR_Connect(socket, address, interval) === 0) return socket;
-    const error = this.#errors.last("PR_Connect");
+    const error = this.#results.failure("PR_Connect");
     this.#nspr.PR_Close(socket);
     throw error;
   }
@@ -197,13 +197,13 @@ export class NssTls {
   #configure(socket: Handle, host: string): void {
     const range = new Uint16Array([SSL_LIBRARY_VERSION_TLS_1_2, SSL_LIBRARY_VERSION_TLS_1_3]);
     const noCache = this.#ssl.SSL_OptionSet(socket, SSL_NO_CACHE, 1n);
-    this.#errors.check("SSL_OptionSet", noCache);
-    this.#errors.check(
+    this.#results.check("SSL_OptionSet", noCache);
+    this.#results.check(
       "SSL_VersionRangeSet",
       this.#ssl.SSL_VersionRangeSet(socket, new Uint8Array(range.buffer)),
     );
-    this.#errors.check("SSL_SetURL", this.#ssl.SSL_SetURL(socket, cString(host)));
-    this.#errors.check("SSL_ResetHandshake", this.#ssl.SSL_ResetHandshake(socket, PR_FALSE));
+    this.#results.check("SSL_SetURL", this.#ssl.SSL_SetURL(socket, cString(host)));
+    this.#results.check("SSL_ResetHandshake", this.#ssl.SSL_ResetHandshake(socket, PR_FALSE));
   }
 
   #ask(socket: Handle, questions: TlsQuestions): TlsConnection {
@@ -228,7 +228,7 @@ export class NssTls {
           const certificate = questions.chooseCertificate(distNames(names));
           if (certificate === undefined) return SECFailure;
           const key = this.#nss.PK11_FindKeyByAnyCert(certificate, null);
-          writePointer(keyOut, this.#errors.need("PK11_FindKeyByAnyCert", key));
+          writePointer(keyOut, this.#results.need("PK11_FindKeyByAnyCert", key));
           writePointer(certificateOut, this.#dup(certificate));
           return SECSuccess;
         }),
@@ -240,14 +240,14 @@ export class NssTls {
 
   #peerChain(socket: Deno.PointerValue): Uint8Array[] {
     const name = "SSL_PeerCertificateChain";
-    const list = this.#errors.need(name, this.#ssl.SSL_PeerCertificateChain(socket));
+    const list = this.#results.need(name, this.#ssl.SSL_PeerCertificateChain(socket));
     const chain = walkList(list).map((certificate) => copyItem(certificate, CERT_DER));
     this.#nss.CERT_DestroyCertList(list);
     return chain;
   }
 
   #dup(certificate: Handle): Handle {
-    return this.#errors.need("CERT_DupCertificate", this.#nss.CERT_DupCertificate(certificate));
+    return this.#results.need("CERT_DupCertificate", this.#nss.CERT_DupCertificate(certificate));
   }
 }
 
