@@ -53,25 +53,26 @@ export async function contentDigest(body: Uint8Array): Promise<string> {
 
 /** The signature parameters of one signature, the inner list of `Signature-Input`. */
 export function signatureParameters(
-  hasBody: boolean,
+  components: readonly CoveredComponent[],
   signer: Pick<RequestSigner, "keyid" | "alg">,
   moment: SignatureMoment,
 ): string {
-  const components = ['"@method"', '"@target-uri"', ...(hasBody ? ['"content-digest"'] : [])];
-  return `(${components.join(" ")});created=${moment.created};nonce="${moment.nonce()}"` +
+  const covered = components.map((component) => `"${component}"`).join(" ");
+  return `(${covered});created=${moment.created};nonce="${moment.nonce()}"` +
     `;keyid="${signer.keyid}";alg="${signer.alg}";tag="${SIGNATURE_TAG}"`;
 }
 
-/** The signature base (RFC 9421, 2.5) for the components of this profile. */
+/** A component that a signature of this profile may cover. */
+export type CoveredComponent = "@method" | "@target-uri" | "content-digest";
+
+/** The signature base (RFC 9421, 2.5): a line for each component, in the order of the parameters. */
 export function signatureBase(
-  request: Pick<CoveredRequest, "method" | "targetUri">,
-  digest: string | undefined,
+  components: readonly CoveredComponent[],
+  values: Readonly<Record<CoveredComponent, string>>,
   parameters: string,
 ): string {
   return [
-    `"@method": ${request.method}`,
-    `"@target-uri": ${request.targetUri}`,
-    ...(digest === undefined ? [] : [`"content-digest": ${digest}`]),
+    ...components.map((component) => `"${component}": ${values[component]}`),
     `"@signature-params": ${parameters}`,
   ].join("\n");
 }
@@ -82,9 +83,15 @@ export async function signRequest(
   signer: RequestSigner,
   moment: SignatureMoment,
 ): Promise<SignatureFields> {
-  const digest = request.body ? await contentDigest(request.body) : undefined;
-  const parameters = signatureParameters(digest !== undefined, signer, moment);
-  const base = signatureBase(request, digest, parameters);
+  const components: CoveredComponent[] = ["@method", "@target-uri"];
+  if (request.body) components.push("content-digest");
+  const values = {
+    "@method": request.method,
+    "@target-uri": request.targetUri,
+    "content-digest": request.body ? await contentDigest(request.body) : "",
+  };
+  const parameters = signatureParameters(components, signer, moment);
+  const base = signatureBase(components, values, parameters);
   const signature = await signer.sign(new TextEncoder().encode(base));
   return {
     "signature-input": `${signer.label}=${parameters}`,

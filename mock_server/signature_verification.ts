@@ -13,6 +13,7 @@ import {
   serializeInnerList,
 } from "structured-headers";
 import {
+  type CoveredComponent,
   SIGNATURE_TAG,
   type SignatureAlgorithm,
   signatureBase,
@@ -61,9 +62,14 @@ export function readSignature(
   if (!(value instanceof ArrayBuffer)) {
     throw refused(`Signature has no byte sequence for '${label}'`);
   }
-  const digest = coveredDigest(request, coveredComponents(input));
+  const components = coveredComponents(input, request.body.length > 0);
+  const values = {
+    "@method": request.method,
+    "@target-uri": request.targetUri,
+    "content-digest": components.includes("content-digest") ? checkedDigest(request) : "",
+  };
   const parameters = readParameters(input);
-  const base = signatureBase(request, digest, serializeInnerList(input));
+  const base = signatureBase(components, values, serializeInnerList(input));
   return { ...parameters, base: new TextEncoder().encode(base), value: new Uint8Array(value) };
 }
 
@@ -120,27 +126,33 @@ function dictionary(request: ReceivedRequest, name: string): Dictionary {
   }
 }
 
-function coveredComponents(input: InnerList): Set<unknown> {
-  const [components] = input;
-  const names = new Set(components.map(([name]) => name));
-  if (names.size !== components.length || components.some(([, parameters]) => parameters.size)) {
+/** Which components, in their order: exactly those of the profile, each once and plain. */
+function coveredComponents([items]: InnerList, hasBody: boolean): CoveredComponent[] {
+  const names = items.map(([name]) => name);
+  if (new Set(names).size !== names.length || items.some(([, parameters]) => parameters.size > 0)) {
     throw refused("a covered component is there twice, or has parameters");
   }
-  return names;
-}
-
-/** The covered `Content-Digest`, checked against the body; undefined where there is none. */
-function coveredDigest(request: ReceivedRequest, covered: Set<unknown>): string | undefined {
-  const hasDigest = covered.delete("content-digest");
-  if (!covered.delete("@method") || !covered.delete("@target-uri") || covered.size > 0) {
+  const components = names.filter(isComponent);
+  if (
+    components.length !== names.length || !names.includes("@method") ||
+    !names.includes("@target-uri")
+  ) {
     throw refused(
       'covered must be exactly "@method", "@target-uri" and a body\'s "content-digest"',
     );
   }
-  if (!hasDigest) {
-    if (request.body.length > 0) throw refused("the body's content-digest is not covered");
-    return undefined;
+  if (hasBody && !names.includes("content-digest")) {
+    throw refused("the body's content-digest is not covered");
   }
+  return components;
+}
+
+function isComponent(name: unknown): name is CoveredComponent {
+  return name === "@method" || name === "@target-uri" || name === "content-digest";
+}
+
+/** The value of `Content-Digest`, which the body has. */
+function checkedDigest(request: ReceivedRequest): string {
   const member = dictionary(request, "content-digest").get("sha-256");
   const digest = member && !isInnerList(member) ? member[0] : undefined;
   if (!(digest instanceof ArrayBuffer) || digest.byteLength !== 32) {
@@ -150,7 +162,7 @@ function coveredDigest(request: ReceivedRequest, covered: Set<unknown>): string 
   if (!timingSafeEqual(new Uint8Array(digest), actual)) {
     throw refused("the body does not have the digest of Content-Digest");
   }
-  return request.header("content-digest")?.trim();
+  return request.header("content-digest")?.trim() ?? "";
 }
 
 function readParameters(
