@@ -10,6 +10,7 @@ import { Doors } from "./doors.ts";
 import { type Enrolled, readIdentity } from "./identity.ts";
 import type { Log } from "./log.ts";
 import { Problem, toProblem } from "../platform/errors.ts";
+import { pause } from "./pause.ts";
 import {
   openServerClient,
   refusal,
@@ -263,17 +264,4 @@ function decode(answer: ServerAnswer): string | undefined {
     // Not UTF-8: not a desired state.
     return undefined;
   }
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, milliseconds);
-    signal.addEventListener("abort", end);
-  });
 }

@@ -2,18 +2,13 @@
 import type { RunningBrowser } from "../platform/linux/running_browsers.ts";
 import type { StoreContents } from "../platform/trust_store.ts";
 import type { RemovedItem } from "./contract.ts";
+import { BROWSER_START_TIME, FILTER_READ_TIME, filterReadAt } from "./filter_timing.ts";
 import { type LeafRequestWorld, type RequestedLeaf, requestLeaf } from "./leaf_request.ts";
 import type { UserSlice } from "./local_contract.ts";
 import type { Observation } from "./observe.ts";
 import type { Action } from "./reconcile.ts";
 import { drawRenewal } from "./renewal.ts";
 import { certificateDer, describeCertificate, sha256Hex } from "./verify.ts";
-
-/**
- * How long a running Chromium may take to read a new policy file, milliseconds (11 to 12 s were
- * seen). A leaf that shows up earlier makes it ask its user which certificate to present.
- */
-export const FILTER_READ_TIME = 15_000;
 
 /** What applying needs of the user-agent's world. */
 export interface ApplyWorld extends LeafRequestWorld {
@@ -106,12 +101,13 @@ async function installLeaf(
   world.ledger.recordEvent("leaf.installed", `${leaf.commonName}, serial ${leaf.serial}`);
 }
 
-/** The filter goes first: a first leaf waits until a running browser has read it (S15). */
+/** The filter goes first: a first leaf waits until running browsers have read it (S15). */
 async function waitForBrowsers(world: ApplyWorld, slice: UserSlice): Promise<void> {
-  if (slice.filterWrittenAt === undefined) return;
-  const ready = slice.filterWrittenAt + FILTER_READ_TIME;
-  const left = ready - world.now();
+  const writtenAt = slice.filterWrittenAt;
+  if (writtenAt === undefined || writtenAt + LONGEST_WAIT <= world.now()) return;
+  const left = filterReadAt(writtenAt, await world.runningBrowsers()) - world.now();
   // A clock that was set back must not make anybody wait for longer than the reading takes.
-  if (left <= 0 || (await world.runningBrowsers()).length === 0) return;
-  await world.sleep(Math.min(left, FILTER_READ_TIME));
+  if (left > 0) await world.sleep(Math.min(left, LONGEST_WAIT));
 }
+
+const LONGEST_WAIT = BROWSER_START_TIME + FILTER_READ_TIME;

@@ -3,7 +3,7 @@ import { Problem, toProblem } from "../platform/errors.ts";
 import { devicePlatform } from "../platform/platform.ts";
 import { readRegularFile } from "../platform/files.ts";
 import { leaveOnce } from "./agent_once.ts";
-import { type Config, readConfig } from "./config.ts";
+import type { Config } from "./config.ts";
 import { enroll, EnrolledElsewhere } from "./enrollment.ts";
 import { EXIT } from "./exit.ts";
 import { UsageError } from "./failure.ts";
@@ -11,6 +11,7 @@ import type { Leaving } from "./leave.ts";
 import { lockHolder } from "./lock.ts";
 import { openLog } from "./log.ts";
 import { lockAgent, openDevice } from "./processes.ts";
+import { pause } from "./pause.ts";
 import { selfProgram } from "./self_program.ts";
 import { readStatus, statusExitCode, statusText } from "./status.ts";
 
@@ -118,6 +119,7 @@ async function unenrollHere(root: string | undefined): Promise<Leaving | undefin
       ...(device.config.proxy ? { proxy: device.config.proxy } : {}),
       now: Date.now,
       random: Math.random,
+      pause,
       signal: new AbortController().signal,
     });
   } finally {

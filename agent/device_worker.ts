@@ -5,9 +5,10 @@
 import type { Account } from "../platform/accounts.ts";
 import { Problem, toProblem } from "../platform/errors.ts";
 import type { DevicePlatform, SelfProgram, UserAgentExit } from "../platform/platform.ts";
-import { CertificateAnswer, type DesiredState, type RemovedItem } from "./contract.ts";
-import { acceptDesiredState, isSettled, sliceFor, wants, withIssuedLeaf } from "./desired.ts";
+import { CertificateAnswer, type DesiredState } from "./contract.ts";
+import { acceptDesiredState, isSettled, sliceFor, withIssuedLeaf } from "./desired.ts";
 import { findAccounts } from "./device_accounts.ts";
+import { DeviceFilters, type FiltersWorld } from "./device_filters.ts";
 import { deviceReport, sendReport } from "./device_report.ts";
 import type { Enrolled } from "./identity.ts";
 import type {
@@ -23,7 +24,7 @@ import { neverHeld, type RowsWorld, UserRows } from "./user_rows.ts";
 import { UserRuns } from "./user_runs.ts";
 
 /** Everything of the world that the worker touches. */
-export interface WorkerWorld extends RowsWorld {
+export interface WorkerWorld extends RowsWorld, FiltersWorld {
   platform: DevicePlatform;
   identity: Enrolled;
   client: ServerClient;
@@ -39,19 +40,20 @@ const RECHECK = 3_600_000;
 export class DeviceWorker {
   readonly #world: WorkerWorld;
   readonly #rows: UserRows;
+  readonly #filters: DeviceFilters;
   readonly #runs: UserRuns;
   readonly #accounts = new Map<string, Account>();
   /** Users whose running, or last, user-agent has reported. */
   readonly #heard = new Set<string>();
   readonly #watchers = new Set<() => void>();
   readonly #stop = new AbortController();
-  #filterWrittenAt: number | undefined;
   /** The stored desired state, parsed once. */
   #accepted: { body: string; desired: DesiredState } | undefined;
 
   constructor(world: WorkerWorld) {
     this.#world = world;
     this.#rows = new UserRows(world);
+    this.#filters = new DeviceFilters(world);
     this.#runs = new UserRuns((userId) => this.#serve(userId), (userId) => this.#stillDue(userId));
   }
 
@@ -104,7 +106,7 @@ export class DeviceWorker {
     if (!desired) return;
     this.#rows.add(desired);
     await this.#findAccounts(desired);
-    if (this.#anyWanted(desired)) this.#writeFilters(desired);
+    if (this.#anyWanted(desired)) this.#filters.write(desired);
     for (const changed of this.#watchers) changed();
     for (const row of state.users()) {
       if (!this.#accounts.has(row.userId)) continue;
@@ -119,10 +121,11 @@ export class DeviceWorker {
   /** Resolves when no user-agent runs and the server has heard of everything, or could not. */
   async settle(): Promise<void> {
     await this.#runs.settle();
+    this.#filters.rest();
     const desired = this.#desiredState();
     if (!desired) return;
     if (!this.#anyWanted(desired) && this.#world.state.users().every(isEmpty)) {
-      this.#removeFilters(desired);
+      this.#filters.remove(desired);
     }
     await this.#report();
     for (const row of this.#world.state.users()) {
@@ -145,7 +148,7 @@ export class DeviceWorker {
     const desired = this.#desiredState();
     const bad = new Set<UserRow["state"]>(["failed", "waiting", "removing"]);
     return this.#world.state.users().some((row) => bad.has(row.state)) ||
-      this.#filters(desired).some((filter) => filter.state !== "ok");
+      this.#filterReports(desired).some((filter) => filter.state !== "ok");
   }
 
   /** Whether a device that leaves has nothing left to remove. */
@@ -165,6 +168,7 @@ export class DeviceWorker {
 
   /** Ends running user-agents. */
   stop(): void {
+    this.#filters.rest();
     this.#stop.abort();
   }
 
@@ -274,38 +278,9 @@ export class DeviceWorker {
     }
   }
 
-  #writeFilters(desired: DesiredState): void {
-    const reports = this.#world.platform.writeFilters(filtersOf(desired), this.#filterLedger());
-    const times = reports.flatMap((report) => report.writtenAt ?? []);
-    this.#filterWrittenAt = times.length > 0 ? Math.max(...times) : undefined;
-  }
-
-  #removeFilters(desired: DesiredState): void {
-    const { state, platform, log } = this.#world;
-    const removal = platform.removeFilters(desired.brand, this.#filterLedger());
-    for (const path of removal.removedDirectories) state.forgetDirectory(path);
-    for (const left of removal.left) log.warning("filter.left", { ...left });
-    if (removal.removed.length === 0) return;
-    state.recordEvent("filter.removed", removal.removed.join(", "));
-    const items: RemovedItem[] = removal.removed.map((id) => ({ kind: "filter", id }));
-    const rows = state.users();
-    const teller = rows.find((row) => row.unreported) ?? rows[0];
-    if (!teller) return;
-    state.saveUser({ ...teller, unreported: true, removed: [...teller.removed, ...items] });
-  }
-
-  #filterLedger() {
-    const { state } = this.#world;
-    return {
-      recordCreated: (path: string) => state.recordDirectory(path),
-      createdDirectories: state.createdDirectories(),
-    };
-  }
-
-  #filters(desired: DesiredState | undefined) {
+  #filterReports(desired: DesiredState | undefined) {
     if (!desired || !this.#anyWanted(desired)) return [];
-    return this.#world.platform.inspectFilters(filtersOf(desired))
-      .map(({ browser, location, state }) => ({ browser, location, state }));
+    return this.#filters.inspect(desired);
   }
 
   async #report(): Promise<void> {
@@ -313,7 +288,7 @@ export class DeviceWorker {
     const rows = state.users().filter((row) => row.unreported);
     // A device that has left has nobody to report to.
     if (rows.length === 0 || this.#leaving()) return;
-    const filters = this.#filters(this.#desiredState());
+    const filters = this.#filterReports(this.#desiredState());
     const report = deviceReport(await platform.system(), rows, filters);
     const heard = await sendReport(client, identity.device.deviceId, report, log);
     if (heard) this.#rows.reported(rows);
@@ -355,18 +330,15 @@ export class DeviceWorker {
 
   #sliceOf(desired: DesiredState, userId: string): UserSlice {
     const { identity, client } = this.#world;
+    const filterWrittenAt = this.#filters.writtenAt;
     return sliceFor(desired, userId, {
       deviceId: identity.device.deviceId,
       publicUrl: identity.device.publicUrl,
       leaving: this.#leaving(),
       clock: { ...client.clock },
-      ...(this.#filterWrittenAt === undefined ? {} : { filterWrittenAt: this.#filterWrittenAt }),
+      ...(filterWrittenAt === undefined ? {} : { filterWrittenAt }),
     });
   }
-}
-
-function filtersOf(desired: DesiredState) {
-  return { brand: desired.brand, patterns: desired.selection.patterns };
 }
 
 function isListed(desired: DesiredState, userId: string): boolean {

@@ -7,6 +7,7 @@ import { systemPaths } from "../platform/paths.ts";
 import type { DesiredState, DeviceReport } from "./contract.ts";
 import { createDeviceKey } from "./new_device_key.ts";
 import { DeviceWorker } from "./device_worker.ts";
+import { BROWSER_START_TIME } from "./filter_timing.ts";
 import { openLog } from "./log.ts";
 import type { ServerAnswer, ServerClient, ServerRequest } from "./server_client.ts";
 import { State } from "./state.ts";
@@ -26,6 +27,7 @@ class Scratch {
   worker!: DeviceWorker;
   now = 1_000_000;
   serial = 0;
+  filterWrittenAt = 7;
   reachable = true;
   /** Accounts that there are. */
   accounts = new Map([["alice", 1001], ["bob", 1002]]);
@@ -55,10 +57,14 @@ class Scratch {
       log: openLog({ write: () => {}, text: false }),
       now: () => this.now,
       random: () => 0.5,
+      pause: (milliseconds, signal) => this.#pause(milliseconds, signal),
       openChannel: (account) => this.log.push(`channel ${account.name}`),
     });
     return this;
   }
+
+  /** Ends the pause that was begun last. */
+  endPause = () => {};
 
   readonly client: ServerClient = {
     clock: { offset: 0, known: true },
@@ -80,9 +86,13 @@ class Scratch {
     },
     writeFilters: () => {
       this.log.push("write filters");
-      return [filter];
+      return [{ ...filter, writtenAt: this.filterWrittenAt }];
     },
     inspectFilters: () => [filter],
+    touchFilters: () => {
+      this.log.push("touch filters");
+      return [{ ...filter, writtenAt: this.now }];
+    },
     removeFilters: () => {
       this.log.push("remove filters");
       return { removed: ["/policy.json"], removedDirectories: [], left: [] };
@@ -122,6 +132,14 @@ class Scratch {
       removed: slice.wanted ? [] : [{ kind: "leaf", id: serial }],
     });
     return { code: 0, timedOut: false, errors: "" };
+  }
+
+  #pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+    this.log.push(`pause ${milliseconds}`);
+    return new Promise((resolve) => {
+      this.endPause = resolve;
+      signal.addEventListener("abort", () => resolve());
+    });
   }
 
   #answer({ method, path, body }: ServerRequest): ServerAnswer {
@@ -187,6 +205,41 @@ Deno.test("OFF: leaves go before the filters, so that no browser is left asking"
     assert.deepEqual(scratch.states(), { alice: "removed", bob: "removed" });
     const removed = scratch.reports.at(-1)?.users.flatMap((user) => user.removed ?? []);
     assert.deepEqual(removed?.map((item) => item.kind).toSorted(), ["filter", "leaf", "leaf"]);
+  }));
+
+Deno.test("a new filter is touched once, for browsers that were starting when it was written", () =>
+  withDevice(async (scratch) => {
+    scratch.filterWrittenAt = scratch.now;
+    scratch.userAgent.set("alice", async () => {
+      scratch.now += BROWSER_START_TIME;
+      scratch.endPause();
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      assert.equal(scratch.worker.slice("1001").filterWrittenAt, scratch.now);
+      scratch.filterWrittenAt = scratch.now;
+      return { code: 1, timedOut: false, errors: "" };
+    });
+    await scratch.desired([user(alice, "alice")]);
+    await scratch.worker.settle();
+    await scratch.worker.sync(true);
+    await scratch.worker.settle();
+    const filters = scratch.log.filter((line) => /filter|pause/.test(line));
+    const touched = [`pause ${BROWSER_START_TIME}`, "touch filters"];
+    assert.deepEqual(filters, ["write filters", ...touched, "write filters"]);
+  }));
+
+Deno.test("a new filter is not touched when nobody waits for a browser, nor an old one", () =>
+  withDevice(async (scratch) => {
+    scratch.filterWrittenAt = scratch.now;
+    await scratch.desired([user(alice, "alice")]);
+    await scratch.worker.settle();
+    scratch.now += 60_000;
+    await scratch.worker.sync(true);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.log.filter((line) => /filter|pause/.test(line)), [
+      "write filters",
+      `pause ${BROWSER_START_TIME}`,
+      "write filters",
+    ]);
   }));
 
 Deno.test("the filters stay while one user's store cannot be emptied", () =>

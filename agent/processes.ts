@@ -10,6 +10,7 @@ import { endSignal } from "./end_signal.ts";
 import { EXIT } from "./exit.ts";
 import { lockFile, LockHeld } from "./lock.ts";
 import { openLog } from "./log.ts";
+import { pause } from "./pause.ts";
 import type { Prepared } from "./resident.ts";
 import { makeRunFolders } from "./run_folders.ts";
 import { selfProgram } from "./self_program.ts";
@@ -114,6 +115,7 @@ function workWorld(root: string | undefined, { config, ...device }: Device) {
     log: openLog({ level: config.logLevel }),
     now: Date.now,
     random: Math.random,
+    pause,
     ...(config.proxy ? { proxy: config.proxy } : {}),
     signal: endSignal(),
   };

@@ -23,6 +23,8 @@ export interface WorkWorld {
   now: () => number;
   /** Uniform in [0, 1). */
   random: () => number;
+  /** Resolves after so many milliseconds, or at once when the signal says to end. */
+  pause: (milliseconds: number, signal: AbortSignal) => Promise<void>;
   proxy?: string;
   /** Ends the work, and user-agents that run. */
   signal: AbortSignal;

@@ -17,6 +17,7 @@ import {
   type FilterWorld,
   inspectFilters,
   removeFilters,
+  touchFilters,
   writeFilters,
 } from "./linux/selection_filters.ts";
 import { readSystemInfo } from "./linux/system_info.ts";
@@ -62,6 +63,8 @@ export interface DevicePlatform {
   account(username: string): Promise<Account>;
   writeFilters(desired: DesiredFilters, ledger: Omit<FilterWorld, "root">): FilterReport[];
   inspectFilters(desired: DesiredFilters): FilterReport[];
+  /** Makes browsers read the filters once more. */
+  touchFilters(desired: DesiredFilters): FilterReport[];
   removeFilters(brand: string, ledger: Omit<FilterWorld, "root">): FilterRemoval;
   /** Runs one user-agent to its end, as that user. */
   startUserAgent(
@@ -134,6 +137,7 @@ export function devicePlatform(root: string | undefined): DoctorPlatform {
     account: (username) => lookUpAccount(username, accounts),
     writeFilters: (desired, ledger) => writeFilters(desired, { ...ledger, ...under }),
     inspectFilters: (desired) => inspectFilters(desired, under),
+    touchFilters: (desired) => touchFilters(desired, under),
     removeFilters: (brand, ledger) => removeFilters(brand, { ...ledger, ...under }),
     async startUserAgent(account, program, signal) {
       const world = { run: runCommand, ...under };

@@ -1,7 +1,7 @@
 /** The user-agent's run over a real CA, a real ledger and a store in memory. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { FILTER_READ_TIME } from "../agent/apply.ts";
+import { FILTER_READ_TIME } from "../agent/filter_timing.ts";
 import { Ledger } from "../agent/ledger.ts";
 import type { UserAgentReport } from "../agent/local_contract.ts";
 import { ledgerPath, runUserAgent } from "../agent/user_agent.ts";

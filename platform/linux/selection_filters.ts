@@ -96,6 +96,23 @@ export function inspectFilters(
   );
 }
 
+/**
+ * Makes browsers read the filters that are in place once more, and gives the reports as they are
+ * then. A Chromium takes some seconds from its start to watch its policy folder, and hears nothing
+ * of a file that came meanwhile until it changes again.
+ */
+export function touchFilters(
+  desired: DesiredFilters,
+  world: Pick<FilterWorld, "root">,
+): FilterReport[] {
+  const now = new Date();
+  // In a folder of root's own, or inspection would have said so.
+  for (const { location, state } of inspectFilters(desired, world)) {
+    if (state === "ok" && look(location)?.isFile()) fs.utimesSync(location, now, now);
+  }
+  return inspectFilters(desired, world);
+}
+
 /** Removes our filters of this brand from every policy folder, and directories that we made. */
 export function removeFilters(brand: string, world: FilterWorld): FilterRemoval {
   const removal: FilterRemoval = { removed: [], removedDirectories: [], left: [] };

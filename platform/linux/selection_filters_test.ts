@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { filterFile } from "./filter_decision.ts";
 import { command, FOREIGN, NAME, scratch, states, wanted } from "./filter_scratch.ts";
-import { inspectFilters, removeFilters, writeFilters } from "./selection_filters.ts";
+import { inspectFilters, removeFilters, touchFilters, writeFilters } from "./selection_filters.ts";
 
 const mode = (path: string) => (Deno.lstatSync(path).mode ?? 0) & 0o7777;
 
@@ -85,6 +85,19 @@ scratch("a folder of Chromium that is a link to the other is one browser", (worl
     "chromium ok",
     "chromium missing",
   ]);
+});
+
+scratch("touching changes when a filter was written, and nothing else", (world) => {
+  const [written] = writeFilters(wanted, world);
+  Deno.utimeSync(world.location, 7, 7);
+  const [touched] = touchFilters(wanted, world);
+  assert.deepEqual({ ...touched, writtenAt: 0 }, { ...written, writtenAt: 0 });
+  assert.ok((touched?.writtenAt ?? 0) >= (written?.writtenAt ?? 0));
+  assert.ok(Date.now() - (Deno.statSync(world.location).mtime?.getTime() ?? 0) < 60_000);
+  assert.deepEqual(Deno.readFileSync(world.location), filterFile(wanted));
+  removeFilters("JumpCloud", world);
+  assert.deepEqual(states(touchFilters(wanted, world)), ["chrome missing"]);
+  assert.deepEqual(world.tree(), []);
 });
 
 scratch(
