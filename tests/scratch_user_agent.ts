@@ -1,4 +1,4 @@
-/** A user-agent whose world is scratch: a real CA and ledger, a store in memory, a still clock. */
+/** A user-agent whose world is scratch: a real CA and ledger, a store in memory, a clock that stands. */
 import { X509Certificate } from "node:crypto";
 import type { LocalBundle, UserAgentReport, UserSlice } from "../agent/local_contract.ts";
 import type { UserWorld } from "../agent/user_agent.ts";
@@ -36,6 +36,9 @@ export class ScratchUserAgent {
   userId = USER;
   /** Milliseconds that the issuer's clock is ahead. */
   skew = 0;
+  /** Called when time has passed. */
+  afterSleep = () => {};
+  #now = NOW;
 
   constructor(
     readonly home: string,
@@ -77,10 +80,12 @@ export class ScratchUserAgent {
     },
     removeCreated: () => Promise.resolve([]),
     runningBrowsers: () => Promise.resolve(this.browsers),
-    now: () => NOW,
+    now: () => this.#now,
     random: () => 0.5,
     sleep: (milliseconds) => {
       this.slept.push(milliseconds);
+      this.#now += milliseconds;
+      this.afterSleep();
       return Promise.resolve();
     },
   };

@@ -1,7 +1,7 @@
 /** The user-agent's run over a real CA, a real ledger and a store in memory. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { FILTER_READ_TIME } from "../agent/filter_timing.ts";
+import { BROWSER_START_TIME, FILTER_READ_TIME } from "../agent/filter_timing.ts";
 import { Ledger } from "../agent/ledger.ts";
 import type { UserAgentReport } from "../agent/local_contract.ts";
 import { ledgerPath, runUserAgent } from "../agent/user_agent.ts";
@@ -177,6 +177,23 @@ Deno.test("a first leaf waits until a running browser has read the filter", asyn
     scratch.browsers = [{ name: "chromium", pid: 1, startedAt: 0 }];
     await runUserAgent(scratch.world);
     assert.deepEqual(scratch.slept, [FILTER_READ_TIME - 4000]);
+    assert.deepEqual(holds(scratch), whole);
+  });
+});
+
+Deno.test("a first leaf waits longer for a browser that was starting when the filter was written", async () => {
+  await withUserAgent(async (scratch) => {
+    const writtenAt = scratch.world.now() - 4000;
+    scratch.slice = { ...scratch.slice, filterWrittenAt: writtenAt };
+    scratch.browsers = [{ name: "chromium", pid: 1, startedAt: writtenAt - 1000 }];
+    // The agent touched the filter a little late.
+    const touchedAt = writtenAt + BROWSER_START_TIME + 300;
+    scratch.afterSleep = () => {
+      assert.equal(holds(scratch).leaves, 0);
+      scratch.slice = { ...scratch.slice, filterWrittenAt: touchedAt };
+    };
+    await runUserAgent(scratch.world);
+    assert.deepEqual(scratch.slept, [BROWSER_START_TIME + FILTER_READ_TIME - 4000, 300]);
     assert.deepEqual(holds(scratch), whole);
   });
 });
