@@ -131,6 +131,14 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
       code = await doctorCommand(root(), json === true, output);
     });
 
+  program.command("renew")
+    .description("renew the leaf now, of every user or of one")
+    .option("--user <name>", "the local account whose leaf it is")
+    .action(async ({ user }) => {
+      const { renewCommand } = await import("./agent/commands.ts");
+      code = await renewCommand(root(), user, output);
+    });
+
   program.command("unenroll")
     .description("leave the agent server and remove every trace")
     .action(async () => {

@@ -2,6 +2,7 @@
 import { toProblem } from "../platform/errors.ts";
 import { EXIT } from "./exit.ts";
 import type { Leaving } from "./leave.ts";
+import type { RenewalOutcome } from "./local_contract.ts";
 import { refusal } from "./server_client.ts";
 import { openWork, type Work, type WorkWorld } from "./work.ts";
 
@@ -35,7 +36,36 @@ export async function leaveOnce(world: WorkWorld): Promise<Leaving | undefined> 
   }
 }
 
-async function round(world: WorkWorld, { worker, client, identity, leave }: Work): Promise<number> {
+/**
+ * Asks the server once and renews the leaf of that user, or of all; undefined when this device is
+ * not enrolled.
+ *
+ * @throws Problem when the server cannot be asked
+ */
+export async function renewOnce(
+  world: WorkWorld,
+  username: string | undefined,
+): Promise<RenewalOutcome[] | undefined> {
+  const work = await openWork(world);
+  if (!work) return undefined;
+  try {
+    await ask(world, work);
+    return await work.worker.renew(username);
+  } finally {
+    await work.close();
+  }
+}
+
+async function round(world: WorkWorld, work: Work): Promise<number> {
+  const { worker, leave } = work;
+  await ask(world, work);
+  await worker.settle();
+  if (worker.isClean()) await leave();
+  return worker.needsAttention() ? EXIT.attention : EXIT.done;
+}
+
+/** What the server wants now, taken by the worker. */
+async function ask(world: WorkWorld, { worker, client, identity }: Work): Promise<void> {
   const answer = await client.request({
     method: "GET",
     path: `/v1/devices/${identity.device.deviceId}/desired-state`,
@@ -50,7 +80,4 @@ async function round(world: WorkWorld, { worker, client, identity, leave }: Work
     world.state.saveSync({ lastSync: world.now(), clockOffset: client.clock.offset });
     await worker.desired(etag, new TextDecoder().decode(answer.body), true);
   }
-  await worker.settle();
-  if (worker.isClean()) await leave();
-  return worker.needsAttention() ? EXIT.attention : EXIT.done;
 }

@@ -3,11 +3,16 @@ import type { RunningBrowser } from "../platform/linux/running_browsers.ts";
 import type { StoreContents } from "../platform/trust_store.ts";
 import type { RemovedItem } from "./contract.ts";
 import { BROWSER_START_TIME, FILTER_READ_TIME, filterReadAt } from "./filter_timing.ts";
-import { type LeafRequestWorld, type RequestedLeaf, requestLeaf } from "./leaf_request.ts";
+import {
+  type LeafRequestKeys,
+  type LeafRequestWorld,
+  type RequestedLeaf,
+  requestLeaf,
+} from "./leaf_request.ts";
 import type { UserSlice } from "./local_contract.ts";
 import type { Observation } from "./observe.ts";
 import type { Action } from "./reconcile.ts";
-import { drawRenewal } from "./renewal.ts";
+import { planRenewal } from "./renewal.ts";
 import { certificateDer, describeCertificate, sha256Hex } from "./verify.ts";
 
 /** What applying needs of the user-agent's world. */
@@ -20,20 +25,26 @@ export interface ApplyWorld extends LeafRequestWorld {
 
 /**
  * Does the actions in order and stops at the first that fails, so that nothing is broken before
- * its successor is made. Returns what was removed; each removal is read back by the store.
+ * its successor is made. What was removed, each read back by the store, is added to `removed` as it
+ * goes: the receipt counts also when a later step fails.
+ *
+ * @returns the serial of the leaf that was installed, if one was
  */
 export async function apply(
   world: ApplyWorld,
   slice: UserSlice,
   seen: Observation,
   actions: readonly Action[],
-): Promise<RemovedItem[]> {
-  const removed: RemovedItem[] = [];
+  removed: RemovedItem[],
+): Promise<string | undefined> {
   let requested: RequestedLeaf | undefined;
   for (const action of actions) {
     switch (action.do) {
       case "request-leaf":
-        requested = await requestLeaf(world, slice, action.key);
+        requested = await requestLeaf(world, slice, {
+          ...(action.key === undefined ? {} : { key: action.key }),
+          ...signerOf(seen, action.signer),
+        });
         break;
       case "install-authority":
         await installAuthority(world, slice, action.role);
@@ -44,22 +55,22 @@ export async function apply(
       case "remove-leaf":
         await world.store.removeCertificate(action.sha256);
         world.ledger.forgetCertificate(action.sha256);
-        removed.push({ kind: "leaf", id: seen.descriptions.get(action.sha256)?.serial ?? "" });
+        world.ledger.forgetRenewal(seen.descriptions.get(action.sha256)?.serial ?? "");
+        remove(world, removed, "leaf", seen.descriptions.get(action.sha256)?.serial ?? "");
         break;
       case "remove-key":
         await world.store.removeKey(action.spkiSha256);
         world.ledger.forgetKey(action.spkiSha256);
-        removed.push({ kind: "key", id: action.spkiSha256 });
+        remove(world, removed, "key", action.spkiSha256);
         break;
       case "remove-authority":
         await world.store.removeCertificate(action.sha256);
         world.ledger.forgetCertificate(action.sha256);
-        removed.push({ kind: action.role, id: action.sha256 });
+        remove(world, removed, action.role, action.sha256);
         break;
     }
   }
-  for (const { kind, id } of removed) world.ledger.recordEvent(`${kind}.removed`, id);
-  return removed;
+  return requested?.bundle.leaf.serial;
 }
 
 /** Forgets ledger rows of things that are not in the store (removed by hand, or never stored). */
@@ -70,6 +81,21 @@ export function forgetAbsent(world: LeafRequestWorld, contents: StoreContents): 
   }
   const keys = new Set(contents.keys);
   for (const key of world.ledger.keys()) if (!keys.has(key)) world.ledger.forgetKey(key);
+}
+
+function signerOf(seen: Observation, sha256: string | undefined): LeafRequestKeys {
+  const signer = sha256 === undefined ? undefined : seen.descriptions.get(sha256);
+  return signer === undefined ? {} : { signer };
+}
+
+function remove(
+  world: ApplyWorld,
+  removed: RemovedItem[],
+  kind: RemovedItem["kind"],
+  id: string,
+): void {
+  world.ledger.recordEvent(`${kind}.removed`, id);
+  removed.push({ kind, id });
 }
 
 async function installAuthority(
@@ -95,7 +121,7 @@ async function installLeaf(
     serial: leaf.serial,
     commonName: leaf.commonName,
   });
-  world.ledger.recordRenewal(leaf.serial, drawRenewal(renewal, world.random));
+  world.ledger.recordRenewal(leaf.serial, planRenewal(renewal, world.random));
   if (!seen.leaves.some((other) => other.hasKey)) await waitForBrowsers(world, slice);
   await world.store.install("leaf", leaf.der);
   world.ledger.recordEvent("leaf.installed", `${leaf.commonName}, serial ${leaf.serial}`);

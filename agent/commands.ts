@@ -1,19 +1,20 @@
 /** What the one-shot commands do; main.ts parses for them and gives their exit codes. */
+import { z } from "zod";
 import { Problem, toProblem } from "../platform/errors.ts";
 import { devicePlatform } from "../platform/platform.ts";
 import { readRegularFile } from "../platform/files.ts";
-import { leaveOnce } from "./agent_once.ts";
+import { leaveOnce, renewOnce } from "./agent_once.ts";
 import type { Config } from "./config.ts";
 import { enroll, EnrolledElsewhere } from "./enrollment.ts";
 import { EXIT } from "./exit.ts";
 import { UsageError } from "./failure.ts";
-import type { Leaving } from "./leave.ts";
+import { Leaving } from "./leave.ts";
+import { RenewalOutcome } from "./local_contract.ts";
 import { lockHolder } from "./lock.ts";
 import { openLog } from "./log.ts";
-import { lockAgent, openDevice } from "./processes.ts";
-import { pause } from "./pause.ts";
-import { selfProgram } from "./self_program.ts";
+import { lockAgent, openDevice, workWorld } from "./processes.ts";
 import { readStatus, statusExitCode, statusText } from "./status.ts";
+import type { WorkWorld } from "./work.ts";
 
 /** Writes what a command has to say: results to `out`, everything else to `err`. */
 export interface Output {
@@ -66,11 +67,11 @@ export async function enrollCommand(
 
 /** `unenroll`: 0 all is gone, 3 not enrolled, 4 something could not be removed yet. */
 export async function unenrollCommand(root: string | undefined, output: Output): Promise<number> {
-  const platform = devicePlatform(root);
-  const running = lockHolder(`${platform.paths.stateDir}/agent.lock`) !== undefined;
-  const leaving = running
-    ? await unenrollThroughAgent(platform.paths.controlSocket)
-    : await unenrollHere(root);
+  const leaving = await throughAgentOrHere(root, {
+    path: "/unenroll",
+    read: (answer) => Leaving.parse(answer),
+    here: leaveOnce,
+  });
   if (!leaving) {
     output.err("This device is not enrolled; there is nothing to remove.\n");
     return EXIT.notEnrolled;
@@ -80,6 +81,37 @@ export async function unenrollCommand(root: string | undefined, output: Output):
   if (leaving.clean) output.out("Unenrolled; nothing of it is left on this device.\n");
   else output.err("Not everything could be removed yet; the agent tries again while it runs.\n");
   return leaving.clean ? EXIT.done : EXIT.attention;
+}
+
+/** `renew`: 0 all were renewed, 3 not enrolled, 4 somebody's leaf was not. */
+export async function renewCommand(
+  root: string | undefined,
+  username: string | undefined,
+  output: Output,
+): Promise<number> {
+  const outcomes = await throughAgentOrHere(root, {
+    path: "/renew",
+    body: username === undefined ? {} : { username },
+    read: (answer) => z.object({ users: z.array(RenewalOutcome) }).parse(answer).users,
+    here: (world) => renewOnce(world, username),
+  });
+  if (!outcomes) {
+    output.err("This device is not enrolled; there is nothing to renew.\n");
+    return EXIT.notEnrolled;
+  }
+  if (outcomes.length === 0) {
+    output.err(
+      username === undefined
+        ? "Nobody is to hold a leaf here now; there is nothing to renew.\n"
+        : `'${username}' is to hold no leaf here now. Those who do: device-trust status.\n`,
+    );
+    return username === undefined ? EXIT.done : EXIT.failed;
+  }
+  for (const { username, renewed, serial, message } of outcomes) {
+    if (renewed) output.out(`${username}: renewed, serial ${serial}\n`);
+    else output.err(`${username}: not renewed. ${message}\n`);
+  }
+  return outcomes.every(({ renewed }) => renewed) ? EXIT.done : EXIT.attention;
 }
 
 /** `status`. */
@@ -108,32 +140,45 @@ function readText(path: string, what: string): string {
   return new TextDecoder().decode(bytes);
 }
 
-async function unenrollHere(root: string | undefined): Promise<Leaving | undefined> {
+/** Something that a running agent does, and that is done here when none runs. */
+interface DeviceAction<T> {
+  /** Its path on the administrator's channel. */
+  path: string;
+  body?: unknown;
+  read: (answer: unknown) => T;
+  here: (world: WorkWorld) => Promise<T | undefined>;
+}
+
+/** Undefined when this device is not enrolled. */
+async function throughAgentOrHere<T>(
+  root: string | undefined,
+  action: DeviceAction<T>,
+): Promise<T | undefined> {
+  const { paths } = devicePlatform(root);
+  if (lockHolder(`${paths.stateDir}/agent.lock`) !== undefined) {
+    return await throughAgent(paths.controlSocket, action);
+  }
   const device = openDevice(root);
   try {
     using _lock = lockAgent(device.platform);
-    return await leaveOnce({
-      ...device,
-      program: selfProgram(root),
-      log: openLog({ level: "warning" }),
-      ...(device.config.proxy ? { proxy: device.config.proxy } : {}),
-      now: Date.now,
-      random: Math.random,
-      pause,
-      signal: new AbortController().signal,
-    });
+    return await action.here({ ...workWorld(root, device), log: openLog({ level: "warning" }) });
   } finally {
     device.state.close();
   }
 }
 
-async function unenrollThroughAgent(socket: string): Promise<Leaving | undefined> {
+async function throughAgent<T>(socket: string, { path, body, read }: DeviceAction<T>): Promise<T> {
   const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
   try {
-    const response = await fetch("http://agent/unenroll", { method: "POST", client });
+    const response = await fetch(`http://agent${path}`, {
+      method: "POST",
+      client,
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body ?? {}),
+    });
     const answer = await response.json();
     if (!response.ok) throw new Problem("internal", String(answer.message));
-    return answer;
+    return read(answer);
   } catch (error) {
     throw toProblem(error);
   } finally {

@@ -1,7 +1,8 @@
 /** What the agent server wants, as accepted: parsed, checked against the pins, and cut by user. */
 import { Problem } from "../platform/errors.ts";
-import { DesiredState, type DesiredUser } from "./contract.ts";
+import { type CertificateAnswer, DesiredState, type DesiredUser } from "./contract.ts";
 import type { UserSlice } from "./local_contract.ts";
+import { sameWindow } from "./renewal.ts";
 import type { DeviceRecord, UserRow } from "./state.ts";
 
 /**
@@ -50,6 +51,7 @@ export interface SliceContext {
   leaving: boolean;
   clock: UserSlice["clock"];
   filterWrittenAt?: number;
+  renewNow: boolean;
 }
 
 /** One user's slice; a user that the desired state does not name is to hold nothing. */
@@ -71,6 +73,7 @@ export function sliceFor(
     overlapSeconds: desired.certificate.overlapSeconds,
     trustAnchors: desired.trustAnchors,
     ...(wanted && user?.renewal ? { renewal: user.renewal } : {}),
+    ...(wanted && context.renewNow ? { renewNow: true } : {}),
     leaves: wanted ? user?.leaves ?? [] : [],
     clock: context.clock,
     ...(context.filterWrittenAt === undefined ? {} : { filterWrittenAt: context.filterWrittenAt }),
@@ -92,11 +95,23 @@ export function wants(
  */
 export function isSettled(slice: UserSlice, row: UserRow | undefined): boolean {
   if (!slice.wanted) return row === undefined || row.state === "removed" || row.state === "absent";
-  if (row?.state !== "installed") return false;
+  if (row?.state !== "installed" || slice.renewNow) return false;
+  const { renewal } = row.details;
+  // The server moved the window: another instant is to be drawn.
+  if (slice.renewal && !(renewal && sameWindow(slice.renewal, renewal))) return false;
   const listed = slice.leaves.map((leaf) => leaf.serial).toSorted();
   const held = (row.details.held ?? []).toSorted();
   return listed.length > 0 && listed.length === held.length &&
     listed.every((serial, at) => serial === held[at]);
+}
+
+/**
+ * When the user's leaf is to be renewed, server time in milliseconds; undefined while nothing is
+ * planned.
+ */
+export function renewalOf(row: UserRow): number | undefined {
+  const { renewAt } = row.details;
+  return row.state === "installed" && renewAt !== undefined ? Date.parse(renewAt) : undefined;
 }
 
 /**
@@ -106,14 +121,14 @@ export function isSettled(slice: UserSlice, row: UserRow | undefined): boolean {
 export function withIssuedLeaf(
   desired: DesiredState,
   userId: string,
-  serial: string,
+  { serial, renewal }: Pick<CertificateAnswer, "serial" | "renewal">,
 ): DesiredState {
   return {
     ...desired,
     users: desired.users.map((user) => {
       if (user.userId !== userId || user.leaves.some((leaf) => leaf.serial === serial)) return user;
       const older = user.leaves.map((leaf) => ({ ...leaf, status: "overlap" as const }));
-      return { ...user, leaves: [{ serial, status: "current" as const }, ...older] };
+      return { ...user, renewal, leaves: [{ serial, status: "current" as const }, ...older] };
     }),
   };
 }

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { Problem } from "../platform/errors.ts";
 import { DesiredState, patternProblem } from "./contract.ts";
 import { acceptDesiredState, isSettled, sliceFor, withIssuedLeaf } from "./desired.ts";
+import type { UserSlice } from "./local_contract.ts";
 import type { UserRow } from "./state.ts";
 
 const pem = (name: string) => `-----BEGIN CERTIFICATE-----\n${name}\n-----END CERTIFICATE-----\n`;
@@ -28,7 +29,10 @@ const context = {
   publicUrl: "https://agents.test",
   leaving: false,
   clock: { offset: 0, known: true },
+  renewNow: false,
 };
+
+const window = { start: "2026-06-15T00:00:00Z", end: "2026-06-17T00:00:00Z" };
 
 function row(changes: Partial<UserRow> = {}): UserRow {
   return {
@@ -154,12 +158,30 @@ Deno.test("a user is settled when the store holds exactly the listed leaves", ()
   assert.equal(isSettled(listed("aa"), undefined), false);
 });
 
+Deno.test("a user is not settled while the window was moved, or the leaf is to be renewed now", () => {
+  const slice = (changes: Partial<UserSlice>): UserSlice => ({
+    ...sliceFor(desired(), alice, context),
+    leaves: [{ serial: "aa", status: "current" }],
+    ...changes,
+  });
+  const planned = row({ details: { held: ["aa"], renewal: window } });
+  const moved = { ...window, end: "2026-06-18T00:00:00Z" };
+  assert.equal(isSettled(slice({ renewal: window }), planned), true);
+  assert.equal(isSettled(slice({ renewal: window }), row()), false);
+  assert.equal(isSettled(slice({ renewal: moved }), planned), false);
+  assert.equal(isSettled(slice({ renewal: window, renewNow: true }), planned), false);
+  assert.equal(isSettled(slice({}), row({ state: "renewing" })), false);
+});
+
 Deno.test("an issued leaf is current at once, and its predecessor overlaps", () => {
-  const first = withIssuedLeaf(desired(), alice, "aa");
-  const second = withIssuedLeaf(first, alice, "bb");
+  const later = { start: "2026-06-29T00:00:00Z", end: "2026-07-01T00:00:00Z" };
+  const first = withIssuedLeaf(desired(), alice, { serial: "aa", renewal: window });
+  const second = withIssuedLeaf(first, alice, { serial: "bb", renewal: later });
   assert.deepEqual(second.users[0]?.leaves, [
     { serial: "bb", status: "current" },
     { serial: "aa", status: "overlap" },
   ]);
-  assert.deepEqual(withIssuedLeaf(second, alice, "aa"), second);
+  assert.deepEqual(second.users[0]?.renewal, later);
+  const again = withIssuedLeaf(second, alice, { serial: "aa", renewal: window });
+  assert.deepEqual(again, second);
 });

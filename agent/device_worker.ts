@@ -6,16 +6,19 @@ import type { Account } from "../platform/accounts.ts";
 import { Problem, toProblem } from "../platform/errors.ts";
 import type { DevicePlatform, SelfProgram, UserAgentExit } from "../platform/platform.ts";
 import { CertificateAnswer, type DesiredState } from "./contract.ts";
-import { acceptDesiredState, isSettled, sliceFor, withIssuedLeaf } from "./desired.ts";
+import { acceptDesiredState, isSettled, renewalOf, sliceFor, withIssuedLeaf } from "./desired.ts";
 import { findAccounts } from "./device_accounts.ts";
 import { DeviceFilters, type FiltersWorld } from "./device_filters.ts";
 import { deviceReport, sendReport } from "./device_report.ts";
 import type { Enrolled } from "./identity.ts";
-import type {
-  LocalBundle,
-  LocalCertificateRequest,
-  UserAgentReport,
-  UserSlice,
+import {
+  certificateRequestBody,
+  certificatesPath,
+  type LocalBundle,
+  type LocalCertificateRequest,
+  type RenewalOutcome,
+  type UserAgentReport,
+  type UserSlice,
 } from "./local_contract.ts";
 import { withArguments } from "./self_program.ts";
 import { answerJson, refusal, type ServerAnswer, type ServerClient } from "./server_client.ts";
@@ -46,6 +49,8 @@ export class DeviceWorker {
   /** Users whose running, or last, user-agent has reported. */
   readonly #heard = new Set<string>();
   readonly #watchers = new Set<() => void>();
+  /** Users whose leaf an administrator wants renewed now. */
+  readonly #renewNow = new Set<string>();
   readonly #stop = new AbortController();
   /** The stored desired state, parsed once. */
   #accepted: { body: string; desired: DesiredState } | undefined;
@@ -113,9 +118,43 @@ export class DeviceWorker {
       const slice = this.#sliceOf(desired, row.userId);
       const recheck = check || (row.checkedAt ?? 0) + RECHECK <= now();
       const pausing = !check && row.error !== undefined && (row.retryAt ?? 0) > now();
-      const due = isSettled(slice, row) ? recheck && slice.wanted : !pausing;
+      const renewal = this.#renewAt(row);
+      const due = isSettled(slice, row)
+        ? slice.wanted && (recheck || (renewal !== undefined && renewal <= now()))
+        : !pausing;
       if (due) this.#runs.start(row.userId);
     }
+  }
+
+  /**
+   * Renews the leaf of this user, or of every user that is to hold one, whatever its window.
+   *
+   * @param username absent for all
+   */
+  async renew(username?: string): Promise<RenewalOutcome[]> {
+    const { state } = this.#world;
+    const desired = this.#desiredState();
+    if (!desired) return [];
+    await this.sync(false);
+    const rows = state.users().filter((row) =>
+      this.#sliceOf(desired, row.userId).wanted && (username ?? row.username) === row.username
+    );
+    for (const { userId } of rows) {
+      if (!this.#accounts.has(userId)) continue;
+      this.#renewNow.add(userId);
+      this.#runs.start(userId);
+    }
+    await this.settle();
+    this.#renewNow.clear();
+    return rows.map((row) => {
+      const { details, error } = state.user(row.userId) ?? row;
+      const { serial } = details;
+      if (serial !== undefined && serial !== row.details.serial) {
+        return { username: row.username, renewed: true, serial };
+      }
+      const message = error?.message ?? "Nothing was renewed; the agent's log says why.";
+      return { username: row.username, renewed: false, message };
+    });
   }
 
   /** Resolves when no user-agent runs and the server has heard of everything, or could not. */
@@ -138,7 +177,8 @@ export class DeviceWorker {
   nextTry(): number | undefined {
     const times = this.#world.state.users().flatMap((row) => {
       if (row.retryAt !== undefined) return [row.retryAt];
-      return row.state === "installed" ? [(row.checkedAt ?? 0) + RECHECK] : [];
+      if (row.state !== "installed") return [];
+      return [(row.checkedAt ?? 0) + RECHECK, this.#renewAt(row) ?? Infinity];
     });
     return times.length > 0 ? Math.min(...times) : undefined;
   }
@@ -199,8 +239,8 @@ export class DeviceWorker {
     state.saveUser({ ...row, state: request.leafSignature ? "renewing" : "requesting" });
     const answer = await client.request({
       method: "POST",
-      path: `/v1/devices/${identity.device.deviceId}/users/${userId}/certificates`,
-      body: new TextEncoder().encode(JSON.stringify({ csr: request.csr })),
+      path: certificatesPath({ deviceId: identity.device.deviceId, userId }),
+      body: certificateRequestBody(request.csr),
       ...(request.leafSignature ? { leafSignature: request.leafSignature } : {}),
     });
     if (answer.status !== 200 && answer.status !== 201) {
@@ -208,7 +248,8 @@ export class DeviceWorker {
     }
     const { serial, leaf, intermediate, root, renewal } = parseBundle(answer);
     log.info("certificate.issued", { userId, serial });
-    this.#rememberIssued(userId, serial);
+    this.#renewNow.delete(userId);
+    this.#rememberIssued(userId, { serial, renewal });
     return { leaf, intermediate, root, renewal };
   }
 
@@ -295,12 +336,12 @@ export class DeviceWorker {
     else this.#rows.retryReport(rows);
   }
 
-  #rememberIssued(userId: string, serial: string): void {
+  #rememberIssued(userId: string, leaf: Pick<CertificateAnswer, "serial" | "renewal">): void {
     const { state } = this.#world;
     const desired = this.#desiredState();
     const stored = state.desired();
     if (!desired || !stored) return;
-    state.saveDesired(stored.etag, JSON.stringify(withIssuedLeaf(desired, userId, serial)));
+    state.saveDesired(stored.etag, JSON.stringify(withIssuedLeaf(desired, userId, leaf)));
   }
 
   #desiredState(): DesiredState | undefined {
@@ -321,6 +362,13 @@ export class DeviceWorker {
     return [...this.#accounts.keys()].some((userId) => this.#sliceOf(desired, userId).wanted);
   }
 
+  /** When a leaf is to be renewed, local milliseconds; undefined before the server told the time. */
+  #renewAt(row: UserRow): number | undefined {
+    const { clock } = this.#world.client;
+    const renewAt = renewalOf(row);
+    return renewAt === undefined || !clock.known ? undefined : renewAt - clock.offset;
+  }
+
   #userOf(uid: string): string | undefined {
     for (const [userId, account] of this.#accounts) {
       if (String(account.uid) === uid) return userId;
@@ -336,6 +384,7 @@ export class DeviceWorker {
       publicUrl: identity.device.publicUrl,
       leaving: this.#leaving(),
       clock: { ...client.clock },
+      renewNow: this.#renewNow.has(userId),
       ...(filterWrittenAt === undefined ? {} : { filterWrittenAt }),
     });
   }
@@ -347,7 +396,7 @@ function isListed(desired: DesiredState, userId: string): boolean {
 
 function runningState(row: UserRow, wanted: boolean): UserRow["state"] {
   if (!wanted) return "removing";
-  return row.state === "installed" ? "installed" : "requesting";
+  return row.state === "installed" || row.state === "renewing" ? row.state : "requesting";
 }
 
 function isEmpty(row: UserRow): boolean {

@@ -150,6 +150,12 @@ class Scratch {
   }
 }
 
+function row(scratch: Scratch) {
+  const row = scratch.state.user(alice);
+  assert.ok(row);
+  return row;
+}
+
 async function withDevice(test: (scratch: Scratch) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
   const scratch = await new Scratch(folder).open();
@@ -377,6 +383,79 @@ Deno.test("leaving empties every store once more, also those that OFF had emptie
     assert.ok(scratch.log.includes("run alice") && scratch.log.includes("run bob"));
     assert.ok(!scratch.log.includes("POST reports"));
     assert.equal(scratch.worker.isClean(), true);
+  }));
+
+const window = { start: "1970-01-02T00:00:00Z", end: "1970-01-03T00:00:00Z" };
+
+/** A user-agent that reports a leaf with a plan. */
+function reports(scratch: Scratch, serial: string, renewAt: string) {
+  return () => {
+    scratch.worker.report("1001", {
+      userId: alice,
+      state: "installed",
+      serial,
+      held: [serial],
+      renewAt,
+      renewal: window,
+      removed: [],
+    });
+    return Promise.resolve({ code: 0, timedOut: false, errors: "" });
+  };
+}
+
+Deno.test("a user-agent runs when a renewal is due by the server's clock, not before", () =>
+  withDevice(async (scratch) => {
+    scratch.client.clock.offset = 50_000;
+    const due = Date.parse(window.start);
+    scratch.userAgent.set("alice", reports(scratch, "aa", window.start));
+    const users = [{ ...user(alice, "alice", "aa"), renewal: window }];
+    scratch.now = due - 60_000;
+    await scratch.desired(users);
+    await scratch.worker.settle();
+    assert.equal(scratch.worker.nextTry(), due - 50_000);
+    scratch.log.length = 0;
+    scratch.now = due - 50_001;
+    await scratch.worker.sync(false);
+    assert.ok(!scratch.log.includes("run alice"));
+    scratch.now++;
+    await scratch.worker.sync(false);
+    assert.ok(scratch.log.includes("run alice"));
+    await scratch.worker.settle();
+  }));
+
+Deno.test("no renewal is due before the server has told the time", () =>
+  withDevice(async (scratch) => {
+    scratch.userAgent.set("alice", reports(scratch, "aa", window.start));
+    await scratch.desired([{ ...user(alice, "alice", "aa"), renewal: window }]);
+    await scratch.worker.settle();
+    scratch.client.clock.known = false;
+    scratch.log.length = 0;
+    scratch.now = Date.parse(window.end);
+    scratch.state.saveUser({ ...row(scratch), checkedAt: scratch.now });
+    await scratch.worker.sync(false);
+    assert.ok(!scratch.log.includes("run alice"));
+  }));
+
+Deno.test("renew() has everybody, or one user, renew now, and says who did", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired(leafed);
+    await scratch.worker.settle();
+    scratch.userAgent.set("alice", () => {
+      assert.equal(scratch.worker.slice("1001").renewNow, true);
+      return reports(scratch, "bb", window.start)();
+    });
+    scratch.log.length = 0;
+    assert.deepEqual(await scratch.worker.renew("alice"), [
+      { username: "alice", renewed: true, serial: "bb" },
+    ]);
+    assert.ok(!scratch.log.includes("run bob"));
+    const outcomes = await scratch.worker.renew();
+    assert.deepEqual(outcomes.map(({ username, renewed }) => [username, renewed]), [
+      ["alice", false],
+      ["bob", false],
+    ]);
+    assert.equal(scratch.worker.slice("1001").renewNow, undefined);
+    assert.deepEqual(await scratch.worker.renew("carol"), []);
   }));
 
 Deno.test("a settled store is looked at again after an hour", () =>

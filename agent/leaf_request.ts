@@ -1,11 +1,23 @@
 /** A key in the store -> CSR -> signed request -> bundle that is proved to be what was asked for. */
+import { readPublicKey } from "../ca/signature.ts";
 import { Problem } from "../platform/errors.ts";
 import type { TrustStore } from "../platform/trust_store.ts";
 import { createCsr } from "./csr.ts";
+import { randomNonce, type SignatureFields, signRequest } from "./http_signature.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LocalClient } from "./local_client.ts";
-import type { LocalBundle, UserSlice } from "./local_contract.ts";
-import { sha256Hex, type VerifiedBundle, verifyBundle } from "./verify.ts";
+import {
+  certificateRequestBody,
+  certificatesPath,
+  type LocalBundle,
+  type UserSlice,
+} from "./local_contract.ts";
+import {
+  type CertificateDescription,
+  sha256Hex,
+  type VerifiedBundle,
+  verifyBundle,
+} from "./verify.ts";
 
 /** What a request needs of the user-agent's world. */
 export interface LeafRequestWorld {
@@ -22,17 +34,25 @@ export interface RequestedLeaf {
   renewal: LocalBundle["renewal"];
 }
 
+/** What a leaf is asked for with. */
+export interface LeafRequestKeys {
+  /** SPKI hash of a key of the store, when a request for it may have been answered before. */
+  key?: string;
+  /** The live leaf whose key signs too: a renewal (S6). */
+  signer?: CertificateDescription;
+}
+
 /**
- * Obtains a leaf: with the store's key `key` when a request for it may have been answered before,
- * else with a new one, whose hash is in the ledger before it is in the store. Nothing but that key
- * is stored here: the bundle is returned only when every part of it was verified.
+ * Obtains a leaf: with the store's key `key`, else with a new one, whose hash is in the ledger
+ * before it is in the store. Nothing but that key is stored here: the bundle is returned only when
+ * every part of it was verified.
  *
  * @throws Problem `bundle-rejected` when the answer is not for this key, device, user and chain
  */
 export async function requestLeaf(
   world: LeafRequestWorld,
   slice: UserSlice,
-  key: string | undefined,
+  { key, signer }: LeafRequestKeys,
 ): Promise<RequestedLeaf> {
   const known = key === undefined ? undefined : world.ledger.key(key);
   const algorithm = known?.algorithm ?? slice.keyAlgorithm;
@@ -43,7 +63,8 @@ export async function requestLeaf(
     algorithm,
     (message) => world.store.sign(spkiSha256, message),
   );
-  const answer = await world.client.certificate({ csr });
+  const leafSignature = signer && await signWithLeaf(world, slice, csr, signer);
+  const answer = await world.client.certificate({ csr, ...(leafSignature && { leafSignature }) });
   const bundle = await verifyBundle(answer, {
     spki,
     deviceId: slice.deviceId,
@@ -60,6 +81,30 @@ export async function requestLeaf(
     );
   }
   return { bundle, renewal: answer.renewal };
+}
+
+/** The signature that proves possession of the leaf to be renewed, made inside the store. */
+async function signWithLeaf(
+  world: LeafRequestWorld,
+  slice: UserSlice,
+  csr: string,
+  leaf: CertificateDescription,
+): Promise<SignatureFields> {
+  const isRsa = readPublicKey(leaf.spki).kind === "RSA";
+  return await signRequest(
+    {
+      method: "POST",
+      targetUri: slice.publicUrl + certificatesPath(slice),
+      body: certificateRequestBody(csr),
+    },
+    {
+      label: "leaf",
+      keyid: leaf.sha256,
+      alg: isRsa ? "rsa-v1_5-sha256" : "ecdsa-p256-sha256",
+      sign: (message) => world.store.sign(leaf.spkiSha256, message),
+    },
+    { created: Math.floor((world.now() + slice.clock.offset) / 1000), nonce: randomNonce },
+  );
 }
 
 async function createRecordedKey(

@@ -1,4 +1,5 @@
 /** How a device leaves its agent server: everything goes, and the device key last. */
+import { z } from "zod";
 import { toProblem } from "../platform/errors.ts";
 import type { DevicePlatform } from "../platform/platform.ts";
 import type { DeviceWorker } from "./device_worker.ts";
@@ -18,14 +19,15 @@ export interface LeaveWorld {
 }
 
 /** How far it came. */
-export interface Leaving {
+export const Leaving = z.object({
   /** Nothing of us is left but the log; false while a store cannot be cleaned. */
-  clean: boolean;
+  clean: z.boolean(),
   /** Why the agent server could not be told, where it could not. */
-  untold?: string;
+  untold: z.string().optional(),
   /** What keeps stores from being cleaned. */
-  left: { username: string; message: string }[];
-}
+  left: z.array(z.object({ username: z.string(), message: z.string() })),
+});
+export type Leaving = z.infer<typeof Leaving>;
 
 /**
  * Tells the server (a server that cannot be reached stops nothing), removes everything, and when

@@ -5,6 +5,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { CreatedPath, KeyAlgorithm } from "../platform/trust_store.ts";
 import { openDatabase } from "./database.ts";
+import type { PlannedRenewal } from "./renewal.ts";
 
 const MIGRATIONS = [
   `
@@ -30,6 +31,10 @@ const MIGRATIONS = [
     type TEXT NOT NULL,
     detail TEXT NOT NULL
   ) STRICT;
+  `,
+  `
+  ALTER TABLE renewal ADD COLUMN window_start TEXT NOT NULL DEFAULT '';
+  ALTER TABLE renewal ADD COLUMN window_end TEXT NOT NULL DEFAULT '';
   `,
 ] as const;
 
@@ -118,15 +123,26 @@ export class Ledger {
     this.#run("INSERT OR IGNORE INTO created_path VALUES (?, ?)", created.path, created.kind);
   }
 
-  /** The instant drawn for a leaf's renewal, kept over restarts. */
-  renewAt(serial: string): number | undefined {
-    const value = this.#database.prepare("SELECT renew_at FROM renewal WHERE serial = ?")
-      .get(serial)?.renew_at;
-    return value === undefined ? undefined : Number(value);
+  /** When a leaf is to be renewed, kept over restarts; undefined for one without a plan. */
+  renewal(serial: string): PlannedRenewal | undefined {
+    const row = this.#database.prepare("SELECT * FROM renewal WHERE serial = ?").get(serial);
+    if (!row) return undefined;
+    const window = { start: String(row.window_start), end: String(row.window_end) };
+    return { renewAt: Number(row.renew_at), window };
   }
 
-  recordRenewal(serial: string, renewAt: number): void {
-    this.#run("INSERT OR REPLACE INTO renewal VALUES (?, ?)", serial, Math.round(renewAt));
+  recordRenewal(serial: string, { renewAt, window }: PlannedRenewal): void {
+    this.#run(
+      "INSERT OR REPLACE INTO renewal VALUES (?, ?, ?, ?)",
+      serial,
+      renewAt,
+      window.start,
+      window.end,
+    );
+  }
+
+  forgetRenewal(serial: string): void {
+    this.#run("DELETE FROM renewal WHERE serial = ?", serial);
   }
 
   /** What this user's `status` shows, as the last run left it (JSON). */

@@ -4,7 +4,13 @@ import { bodyLimit } from "hono/body-limit";
 import { Problem, toProblem } from "../platform/errors.ts";
 import type { DeviceWorker } from "./device_worker.ts";
 import type { Leaving } from "./leave.ts";
-import { CHANNEL_LIMITS, LocalCertificateRequest, UserAgentReport } from "./local_contract.ts";
+import {
+  CHANNEL_LIMITS,
+  LocalCertificateRequest,
+  type RenewalOutcome,
+  RenewalRequest,
+  UserAgentReport,
+} from "./local_contract.ts";
 
 /** What the channel needs of the worker. Each method is about the user that an account serves. */
 export type UserWork = Pick<DeviceWorker, "slice" | "onChange" | "certificate" | "report">;
@@ -53,8 +59,15 @@ export function userChannel(
 }
 
 /** The administrator's channel: root alone can connect. */
-export function controlChannel(actions: { unenroll: () => Promise<Leaving> }): Hono {
+export function controlChannel(actions: {
+  unenroll: () => Promise<Leaving>;
+  renew: (username?: string) => Promise<RenewalOutcome[]>;
+}): Hono {
   const app = new Hono();
+  app.post("/renew", async (c) => {
+    const { username } = RenewalRequest.parse(await jsonBody(c));
+    return c.json({ users: await actions.renew(username) });
+  });
   app.post("/unenroll", async (c) => c.json(await actions.unenroll()));
   app.notFound((c) => c.json({ code: "internal", message: "No such request." }, 404));
   app.onError(answerError);

@@ -143,7 +143,16 @@ Deno.test("nothing else is answered, on neither channel", async () => {
   for (const path of ["/", "/unenroll", "/desired-state/../control", "/%2e%2e"]) {
     assert.equal((await ask(path)).status, 404);
   }
-  const control = controlChannel({ unenroll: () => Promise.resolve({ clean: true, left: [] }) });
+  const control = controlChannel({
+    unenroll: () => Promise.resolve({ clean: true, left: [] }),
+    renew: (username = "everybody") => Promise.resolve([{ username, renewed: true, serial: "aa" }]),
+  });
+  const renewal = await control.request("/renew", { method: "POST", body: '{"username":"alice"}' });
+  assert.deepEqual(await renewal.json(), {
+    users: [{ username: "alice", renewed: true, serial: "aa" }],
+  });
+  const malformed = await control.request("/renew", { method: "POST", body: '{"user":"alice"}' });
+  assert.equal(malformed.status, 422);
   assert.equal((await control.request("/unenroll")).status, 404);
   assert.equal((await control.request("/unenroll", { method: "POST" })).status, 200);
 });

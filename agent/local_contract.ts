@@ -39,6 +39,8 @@ export const UserSlice = z.object({
   /** The pinned ones. */
   trustAnchors: TrustAnchors,
   renewal: RenewalWindow.optional(),
+  /** An administrator wants the current leaf renewed now, whatever its window. */
+  renewNow: z.boolean().optional(),
   leaves: z.array(LiveLeaf),
   /** Server time minus local time in milliseconds, and whether it was told since boot. */
   clock: z.object({ offset: z.number(), known: z.boolean() }),
@@ -57,11 +59,14 @@ export const LocalCertificateRequest = CertificateRequest.extend({
 /** What a user-agent reports after a run. */
 export const UserAgentReport = z.object({
   userId: Uuid,
-  state: z.enum(["installed", "waiting", "removing", "removed", "failed"]),
+  /** `renewing` is a leaf that still counts, whose renewal failed with `error`. */
+  state: z.enum(["installed", "renewing", "waiting", "removing", "removed", "failed"]),
   serial: Serial.optional(),
   leafName: z.string().max(256).optional(),
   notAfter: Instant.optional(),
   renewAt: Instant.optional(),
+  /** The window that `renewAt` was drawn in. */
+  renewal: RenewalWindow.optional(),
   store: z.object({ kind: z.string().max(32), location: z.string().max(1024) }).optional(),
   /** Serials of our leaves in the store. */
   held: z.array(Serial).max(16),
@@ -83,6 +88,30 @@ export const LocalBundle = z.object({
   renewal: RenewalWindow,
 });
 
+/** What became of one user's renewal that an administrator asked for. */
+export const RenewalOutcome = z.object({
+  username: z.string(),
+  renewed: z.boolean(),
+  serial: Serial.optional(),
+  message: z.string().optional(),
+});
+
+/** `POST /renew` on the administrator's channel. */
+export const RenewalRequest = z.strictObject({ username: z.string().max(256).optional() });
+
+/** Where the agent sends a user's certificate requests, below the public URL: a leaf signs it too. */
+export function certificatesPath(
+  { deviceId, userId }: { deviceId: string; userId: string },
+): string {
+  return `/v1/devices/${deviceId}/users/${userId}/certificates`;
+}
+
+/** The bytes that it sends: a leaf signs their digest. */
+export function certificateRequestBody(csr: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(JSON.stringify({ csr }));
+}
+
+export type RenewalOutcome = z.infer<typeof RenewalOutcome>;
 export type UserSlice = z.infer<typeof UserSlice>;
 export type UserAgentReport = z.infer<typeof UserAgentReport>;
 export type LedgerSummary = z.infer<typeof LedgerSummary>;

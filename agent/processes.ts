@@ -15,6 +15,7 @@ import type { Prepared } from "./resident.ts";
 import { makeRunFolders } from "./run_folders.ts";
 import { selfProgram } from "./self_program.ts";
 import { State } from "./state.ts";
+import type { WorkWorld } from "./work.ts";
 import { runWorkerProcess } from "./worker_process.ts";
 
 /** What a command has in hand on this device: opened for it, closed by it. */
@@ -108,7 +109,8 @@ export async function agentOnceProcess(root: string | undefined): Promise<number
   }
 }
 
-function workWorld(root: string | undefined, { config, ...device }: Device) {
+/** What work on an open device needs of the world; it ends at SIGTERM or SIGINT. */
+export function workWorld(root: string | undefined, { config, ...device }: Device): WorkWorld {
   return {
     ...device,
     program: selfProgram(root),

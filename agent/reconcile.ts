@@ -17,6 +17,8 @@ export interface DesiredStore {
   leaves: readonly ListedLeaf[];
   /** SHA-256 of the certificates to hold beside the leaf; null when the user is to hold nothing. */
   anchors: { root: string; intermediate: string } | null;
+  /** When the current leaf is to be renewed, server time in milliseconds; absent: not planned. */
+  renewAt?: number;
 }
 
 /** A leaf of ours in the store. */
@@ -51,8 +53,12 @@ export interface ServerTime {
 
 /** One step. Steps are done in order; when one fails, those behind it are not done. */
 export type Action =
-  /** Ask for a leaf, with a key that is there already or with a new one, and prove the answer. */
-  | { do: "request-leaf"; key?: string }
+  /**
+   * Ask for a leaf, with a key that is there already or with a new one, and prove the answer.
+   * `signer`, SHA-256 of a live leaf: a renewal, signed by its key; without one the server knows
+   * that the key of the last leaf was lost, or that there never was one.
+   */
+  | { do: "request-leaf"; key?: string; signer?: string }
   | { do: "install-authority"; role: "root" | "intermediate" }
   /** Install what was asked for. */
   | { do: "install-leaf" }
@@ -71,19 +77,26 @@ export function reconcile(
     desired.anchors !== null && listed.has(leaf.serial) && leaf.hasKey &&
     !(time.known && leaf.notAfter <= time.now);
   const kept = onePerSerial(actual.leaves.filter(keeps));
-  const hasCurrent = kept.some((leaf) => listed.get(leaf.serial) === "current");
+  const current = kept.find((leaf) => listed.get(leaf.serial) === "current");
+  const due = time.known && desired.renewAt !== undefined && desired.renewAt <= time.now;
 
-  const request = desired.anchors !== null && !hasCurrent;
+  const request = desired.anchors !== null && (!current || due);
+  const signer = request ? current ?? kept[0] : undefined;
+  // A successor ends the overlap of all but its predecessor: there are never more than two.
+  const outlived = request ? kept.filter((leaf) => leaf !== signer) : [];
   const leafKeys = new Set(actual.leaves.map((leaf) => leaf.spkiSha256));
   // A key without a leaf is a request whose answer was lost: the same key gets the same leaf.
   const pending = request ? actual.keys.find((key) => !leafKeys.has(key)) : undefined;
 
   const keptLeaves = new Set(kept.map((leaf) => leaf.sha256));
-  const keptKeys = new Set(kept.map((leaf) => leaf.spkiSha256));
+  const keptKeys = new Set(
+    kept.filter((leaf) => !outlived.includes(leaf)).map((leaf) => leaf.spkiSha256),
+  );
   const anchors = new Set(desired.anchors ? Object.values(desired.anchors) : []);
   return [
-    ...(request ? [{ do: "request-leaf" as const, ...(pending ? { key: pending } : {}) }] : []),
+    ...(request ? [requestLeaf(pending, signer)] : []),
     ...missingAuthorities(desired, actual),
+    ...outlived.map(({ sha256 }) => ({ do: "remove-leaf" as const, sha256 })),
     ...(request ? [{ do: "install-leaf" as const }] : []),
     ...actual.leaves.filter((leaf) => !keptLeaves.has(leaf.sha256))
       .map(({ sha256 }) => ({ do: "remove-leaf" as const, sha256 })),
@@ -92,6 +105,14 @@ export function reconcile(
     ...actual.authorities.filter(({ sha256 }) => !anchors.has(sha256))
       .map(({ role, sha256 }) => ({ do: "remove-authority" as const, role, sha256 })),
   ];
+}
+
+function requestLeaf(key: string | undefined, signer: ActualLeaf | undefined): Action {
+  return {
+    do: "request-leaf",
+    ...(key === undefined ? {} : { key }),
+    ...(signer === undefined ? {} : { signer: signer.sha256 }),
+  };
 }
 
 function missingAuthorities(desired: DesiredStore, actual: ActualStore): Action[] {

@@ -41,6 +41,10 @@ function store(leaves: ActualLeaf[], options: Partial<ActualStore> = {}): Actual
 const empty: ActualStore = { leaves: [], keys: [], authorities: [], present: new Set() };
 const off: DesiredStore = { leaves: [], anchors: null };
 const on = (...leaves: DesiredStore["leaves"]): DesiredStore => ({ leaves, anchors });
+const renewed = (renewAt: number, ...leaves: DesiredStore["leaves"]): DesiredStore => ({
+  ...on(...leaves),
+  renewAt,
+});
 const current = (serial: string) => ({ serial, status: "current" as const });
 const overlap = (serial: string) => ({ serial, status: "overlap" as const });
 
@@ -172,6 +176,53 @@ const worlds: [string, DesiredStore, ActualStore, typeof known, Action[]][] = [
       { do: "remove-authority", role: "root", sha256: anchors.root },
       { do: "remove-authority", role: "intermediate", sha256: anchors.intermediate },
     ],
+  ],
+  [
+    "renews the current leaf when its instant has come, signed by its key, and keeps it",
+    renewed(NOW, current("a")),
+    store([leaf("a")]),
+    known,
+    [{ do: "request-leaf", signer: "sha-a" }, { do: "install-leaf" }],
+  ],
+  [
+    "does not renew a moment early",
+    renewed(NOW + 1, current("a")),
+    store([leaf("a")]),
+    known,
+    [],
+  ],
+  [
+    "does not renew before the server has told the time",
+    renewed(0, current("a")),
+    store([leaf("a")]),
+    unknown,
+    [],
+  ],
+  [
+    "renews again with the key of a renewal whose answer was lost",
+    renewed(NOW, current("a")),
+    store([leaf("a")], { keys: ["key-a", "key-x"] }),
+    known,
+    [{ do: "request-leaf", key: "key-x", signer: "sha-a" }, { do: "install-leaf" }],
+  ],
+  [
+    "ends the elder's overlap before a third leaf comes in",
+    renewed(NOW, current("b"), overlap("a")),
+    store([leaf("a"), leaf("b")]),
+    known,
+    [
+      { do: "request-leaf", signer: "sha-b" },
+      { do: "remove-leaf", sha256: "sha-a" },
+      { do: "install-leaf" },
+      { do: "remove-key", spkiSha256: "key-a" },
+    ],
+  ],
+  [
+    "has the elder sign when the current leaf was deleted by hand",
+    on(current("b"), overlap("a")),
+    store([leaf("a")]),
+    known,
+    [{ do: "request-leaf", signer: "sha-a" }, { do: "install-leaf" }],
   ],
   [
     "leaves an anchor alone that somebody else had put there",

@@ -5,7 +5,7 @@
  */
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import type { ProblemCode } from "../platform/errors.ts";
-import type { RemovedItem, UserState } from "./contract.ts";
+import type { RemovedItem, RenewalWindow, UserState } from "./contract.ts";
 import { openDatabase } from "./database.ts";
 
 const MIGRATIONS = [
@@ -91,6 +91,8 @@ export interface UserDetails {
   notAfter?: string;
   /** RFC 3339. */
   renewAt?: string;
+  /** The server's window that `renewAt` was drawn in. */
+  renewal?: RenewalWindow;
   store?: { kind: string; location: string };
   /** Serials of our leaves in the store. */
   held?: string[];

@@ -11,6 +11,7 @@ import { Ledger } from "./ledger.ts";
 import type { LocalClient } from "./local_client.ts";
 import type { UserAgentReport, UserSlice } from "./local_contract.ts";
 import { observe } from "./observe.ts";
+import { followWindow } from "./renewal.ts";
 import { type Action, type DesiredStore, reconcile } from "./reconcile.ts";
 import { certificateDer, sha256Hex } from "./verify.ts";
 
@@ -116,6 +117,7 @@ async function settleStore(
 ): Promise<UserAgentReport> {
   try {
     const intermediate = certificateDer(slice.trustAnchors.intermediate);
+    const renewAt = renewalInstant(world, slice, ledger);
     const desired: DesiredStore = {
       leaves: slice.leaves,
       anchors: slice.wanted
@@ -124,22 +126,49 @@ async function settleStore(
           intermediate: await sha256Hex(intermediate),
         }
         : null,
+      ...(renewAt === undefined ? {} : { renewAt }),
     };
     const look = async () => await observe(await store.list(), ledger, slice, intermediate);
     const seen = await look();
     for (const foreign of seen.foreign) ledger.recordEvent("certificate.foreign", foreign);
     const actions = reconcile(desired, seen, serverTime(world, slice));
-    const removed = await apply({ ...world, ledger, store }, slice, seen, actions);
-
+    const removed: RemovedItem[] = [];
+    let serial = slice.leaves.find((leaf) => leaf.status === "current")?.serial;
+    try {
+      serial = await apply({ ...world, ledger, store }, slice, seen, actions, removed) ?? serial;
+    } catch (error) {
+      const failed = { ...failure(slice, toProblem(error)), removed };
+      const renewed = signerOf(actions);
+      if (renewed === undefined) return failed;
+      // The leaf that was to be renewed still counts.
+      const { serial } = seen.descriptions.get(renewed) ?? {};
+      const { held, ...installed } = installedReport(slice, ledger, store, await look(), serial);
+      return { ...installed, ...failed, held, state: "renewing" };
+    }
     const contents = await store.list();
     forgetAbsent({ ...world, ledger, store }, contents);
     if (!slice.wanted) return removedReport(slice, removed);
     const after = actions.length === 0 ? seen : await look();
-    const requested = actions.some((action) => action.do === "request-leaf");
-    return installedReport(slice, ledger, store, after, removed, requested ? actions : []);
+    return { ...installedReport(slice, ledger, store, after, serial), removed };
   } finally {
     store.close();
   }
+}
+
+/** When the current leaf is to be renewed, by the server's window as it is now. */
+function renewalInstant(world: UserWorld, slice: UserSlice, ledger: Ledger): number | undefined {
+  if (slice.renewNow) return 0;
+  const current = slice.leaves.find((leaf) => leaf.status === "current");
+  if (!current) return undefined;
+  const known = ledger.renewal(current.serial);
+  const plan = followWindow(known, slice.renewal, world.random);
+  if (plan && plan !== known) ledger.recordRenewal(current.serial, plan);
+  return plan?.renewAt;
+}
+
+/** SHA-256 of the leaf that is to be renewed; undefined when it is a first one, or a re-issue. */
+function signerOf(actions: readonly Action[]): string | undefined {
+  return actions.find((action) => action.do === "request-leaf")?.signer;
 }
 
 function installedReport(
@@ -147,13 +176,9 @@ function installedReport(
   ledger: Ledger,
   store: TrustStore,
   seen: Awaited<ReturnType<typeof observe>>,
-  removed: RemovedItem[],
-  requested: readonly Action[],
+  serial: string | undefined,
 ): UserAgentReport {
-  const listed = slice.leaves.find((leaf) => leaf.status === "current")?.serial;
-  const newest = seen.leaves.filter((leaf) => leaf.hasKey)
-    .toSorted((a, b) => b.notAfter - a.notAfter);
-  const current = requested.length > 0 ? newest[0] : newest.find((leaf) => leaf.serial === listed);
+  const current = seen.leaves.find((leaf) => leaf.hasKey && leaf.serial === serial);
   const description = current && seen.descriptions.get(current.sha256);
   if (!current || !description) {
     throw new Problem(
@@ -162,17 +187,18 @@ function installedReport(
         `stays, look for another program that changes ${store.location}.`,
     );
   }
-  const renewAt = ledger.renewAt(current.serial);
+  const plan = ledger.renewal(current.serial);
   return {
     userId: slice.userId,
     state: "installed",
     serial: current.serial,
     leafName: description.commonName,
     notAfter: isoSeconds(description.notAfter.getTime()),
-    ...(renewAt === undefined ? {} : { renewAt: isoSeconds(renewAt) }),
+    // Rounded up: who looks at that second finds it due.
+    ...(plan && { renewAt: isoSeconds(plan.renewAt + 999), renewal: plan.window }),
     store: { kind: store.kind, location: store.location },
     held: seen.leaves.map((leaf) => leaf.serial),
-    removed,
+    removed: [],
   };
 }
 

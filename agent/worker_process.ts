@@ -30,7 +30,10 @@ export async function runWorkerProcess(world: WorkerProcessWorld): Promise<numbe
   const control = bindSocket(path, undefined, () =>
     Deno.serve(
       { path, onListen() {} },
-      controlChannel({ unenroll: () => conversation.unenroll() }).fetch,
+      controlChannel({
+        unenroll: () => conversation.unenroll(),
+        renew: (username) => conversation.renew(username),
+      }).fetch,
     ));
   try {
     const lines = world.input.pipeThrough(new TextDecoderStream())
@@ -73,6 +76,12 @@ class Conversation {
     const leaving = await this.work.leave();
     this.#answerIdle(this.#received);
     return leaving;
+  }
+
+  async renew(username: string | undefined) {
+    const outcomes = await this.work.worker.renew(username);
+    this.#answerIdle(this.#received);
+    return outcomes;
   }
 
   async #handle(message: WorkerMessage): Promise<void> {

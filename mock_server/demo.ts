@@ -93,6 +93,9 @@ async function story(
   });
   step("alice's leaf does not make bob managed");
 
+  await renew(server, device);
+  step("each leaf is renewed with a new key, signed for by the old one; the portal takes the new");
+
   await server.distribute(false);
   const verdict = await challenge(server, device, "alice");
   if (verdict.managed) throw new DemoFailed("The portal still calls alice managed after OFF.");
@@ -106,10 +109,23 @@ async function story(
   step("unenrolled: no key, no certificate, no policy, no database of ours is left");
 }
 
+/** Renews every leaf, and sees the portal presented with another, first or not. */
+async function renew(server: DemoServer, device: DemoDevice): Promise<void> {
+  const serials = async () =>
+    await Promise.all(PEOPLE.map(async (name) => (await challenge(server, device, name)).serial));
+  const before = await serials();
+  await device.renew();
+  const after = await serials();
+  if (after.some((serial) => serial === null || before.includes(serial))) {
+    throw new DemoFailed("A leaf was not renewed.");
+  }
+}
+
 interface Verdict {
   managed: boolean;
   reason: string;
   message: string;
+  serial: string | null;
 }
 
 /** Asks the portal with what `name`'s browser would present, signed in as `user`. */

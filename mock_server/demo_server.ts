@@ -9,7 +9,9 @@ export interface DemoServer extends ServerFile {
   bind(deviceId: string, name: string): Promise<void>;
   distribute(on: boolean): Promise<void>;
   /** The portal's verdict on a request that presents no certificate. */
-  challengeWithout(user: string): Promise<{ managed: boolean; reason: string; message: string }>;
+  challengeWithout(
+    user: string,
+  ): Promise<{ managed: boolean; reason: string; message: string; serial: string | null }>;
   close(): Promise<void>;
 }
 

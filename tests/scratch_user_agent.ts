@@ -1,6 +1,11 @@
 /** A user-agent whose world is scratch: a real CA and ledger, a store in memory, a clock that stands. */
 import { X509Certificate } from "node:crypto";
-import type { LocalBundle, UserAgentReport, UserSlice } from "../agent/local_contract.ts";
+import type {
+  LocalBundle,
+  LocalCertificateRequest,
+  UserAgentReport,
+  UserSlice,
+} from "../agent/local_contract.ts";
 import type { UserWorld } from "../agent/user_agent.ts";
 import { type Authority, openAuthority } from "../ca/authority.ts";
 import { checkCsr } from "../ca/csr.ts";
@@ -24,6 +29,7 @@ export class ScratchUserAgent {
   readonly reports: UserAgentReport[] = [];
   readonly issued: IssuedLeaf[] = [];
   readonly slept: number[] = [];
+  readonly asked: LocalCertificateRequest[] = [];
   requests = 0;
   browsers: RunningBrowser[] = [];
   /** Thrown when the store is opened. */
@@ -65,7 +71,10 @@ export class ScratchUserAgent {
   readonly world: UserWorld = {
     client: {
       slice: () => Promise.resolve({ etag: '"1"', slice: this.slice }),
-      certificate: ({ csr }) => this.#certificate(csr),
+      certificate: (request) => {
+        this.asked.push(request);
+        return this.#certificate(request.csr);
+      },
       report: (report) => {
         this.reports.push(report);
         return Promise.resolve();
@@ -96,10 +105,24 @@ export class ScratchUserAgent {
     return report;
   }
 
-  /** The server lists what it issued last, as it would in the next desired state. */
+  /** The server lists what it issued, as it would in the next desired state. */
   listIssued(): void {
-    const serial = this.issued.at(-1)?.serial;
-    if (serial) this.slice = { ...this.slice, leaves: [{ serial, status: "current" }] };
+    const [current, elder] = this.issued.toReversed();
+    if (!current) return;
+    const overlap = elder ? [{ serial: elder.serial, status: "overlap" as const }] : [];
+    this.slice = {
+      ...this.slice,
+      renewal: this.window,
+      leaves: [{ serial: current.serial, status: "current" }, ...overlap],
+    };
+  }
+
+  /** The window of whatever is issued. */
+  window = instants(0, 1);
+
+  /** Time passes. */
+  pass(milliseconds: number): void {
+    this.#now += milliseconds;
   }
 
   /** The server is itself again. */
@@ -135,11 +158,12 @@ export class ScratchUserAgent {
       leaf: tampered ?? leaf.pem,
       intermediate: this.signer.intermediate.pem,
       root: this.signer.root.pem,
-      renewal: instants(NOW + 14 * 24 * HOUR, NOW + 16 * 24 * HOUR),
+      renewal: this.window,
     };
   }
 
   async #issue(spki: Uint8Array, deviceId: string): Promise<IssuedLeaf> {
+    this.window = instants(this.#now + 14 * 24 * HOUR, this.#now + 16 * 24 * HOUR);
     const random = crypto.getRandomValues(new Uint8Array(4));
     return await issueLeaf(this.signer, {
       spki,
@@ -147,7 +171,7 @@ export class ScratchUserAgent {
       userId: this.userId,
       nameSuffix: random.toHex(),
       crlUrl,
-      now: new Date(NOW + this.skew),
+      now: new Date(this.#now + this.skew),
       ttlSeconds: 30 * 24 * 3600,
     });
   }
