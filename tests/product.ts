@@ -52,11 +52,15 @@ export interface DrivenServer extends ServerFile, AsyncDisposable {
 }
 
 /** Starts `mock-server` on free ports, with its data in `folder`. */
-export async function startMockServer(program: Program, folder: string): Promise<DrivenServer> {
+export async function startMockServer(
+  program: Program,
+  folder: string,
+  options: readonly string[] = [],
+): Promise<DrivenServer> {
   const [executable, ...first] = program;
   const ports = ["--listen=localhost:0", "--portal=localhost:0"];
   const child = new Deno.Command(executable, {
-    args: [...first, "mock-server", ...ports, `--data=${folder}`],
+    args: [...first, "mock-server", ...ports, `--data=${folder}`, ...options],
     stdin: "null",
     stdout: "null",
   }).spawn();
