@@ -9,6 +9,7 @@ import { policyRoutes } from "./admin_policies.ts";
 import { settingsRoutes } from "./admin_settings.ts";
 import { requireAdminToken } from "./admin_token.ts";
 import type { ServerContext, ServerEnv } from "./context.ts";
+import { faultRoutes } from "./faults.ts";
 import { answerProblem, refuseInvalid } from "./problems.ts";
 
 /** Everything under `/admin/v1/`; to be mounted at the root. */
@@ -27,5 +28,6 @@ export function adminApi(context: ServerContext): OpenAPIHono<ServerEnv> {
   policyRoutes(app, context);
   certificateRoutes(app, context);
   eventRoutes(app, context);
+  faultRoutes(app, context);
   return app;
 }

@@ -2,6 +2,7 @@
 import type { Logger } from "@logtape/logtape";
 import type { Authority } from "../ca/authority.ts";
 import type { Changes } from "./changes.ts";
+import type { FaultBoard } from "./faults.ts";
 import type { Store } from "./store.ts";
 
 /** The server as its route factories see it. */
@@ -23,6 +24,8 @@ export interface ServerContext {
   adminTokenHash: string;
   /** Networks (CIDR) whose `Client-Cert` field counts. */
   trustedProxies: readonly string[];
+  /** How the server misbehaves on demand. */
+  faults: FaultBoard;
   log: Logger;
 }
 

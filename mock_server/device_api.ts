@@ -12,6 +12,7 @@ import type { ServerContext } from "./context.ts";
 import { type DeviceEnv, signedByDevice, signingLeaf } from "./device_authentication.ts";
 import { answerDesiredState } from "./desired_state_request.ts";
 import { enrollmentRoute } from "./enrollment.ts";
+import { misbehave } from "./faults.ts";
 import { deleteDevice } from "./fleet_changes.ts";
 import { certificateAnswer, obtainLeaf } from "./issuance.ts";
 import { boundedBody } from "./limits.ts";
@@ -26,6 +27,7 @@ const DeviceParam = z.object({ deviceId: Uuid });
 export function deviceApi(context: ServerContext): OpenAPIHono<DeviceEnv> {
   const app = new OpenAPIHono<DeviceEnv>({ defaultHook: refuseInvalid });
   app.onError(answerProblem((error) => context.log.error("device request failed", { error })));
+  app.use("/v1/*", misbehave(context));
   enrollmentRoute(app, context);
   desiredStateRoute(app, context);
   certificateRoute(app, context);

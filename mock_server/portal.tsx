@@ -20,6 +20,7 @@ import {
   presentedCertificate,
 } from "./client_cert.ts";
 import { newSecret, recordEvent, type ServerContext, type ServerEnv } from "./context.ts";
+import { misbehave } from "./faults.ts";
 import { refusals } from "./openapi.ts";
 import { RefusalPage, STYLE_SOURCE, VerdictPage } from "./portal_page.tsx";
 import { PortalVisits } from "./portal_visits.ts";
@@ -79,6 +80,7 @@ export function portal(context: ServerContext): OpenAPIHono<ServerEnv> {
   const visits = new PortalVisits(context.random, context.now);
   app.onError(answerProblem((error) => context.log.error("portal request failed", { error })));
   app.use(securityHeaders(context));
+  app.use("/challenge", misbehave(context));
 
   app.openapi(challengeRoute, async (c) => {
     const { user, resource } = c.req.valid("query");

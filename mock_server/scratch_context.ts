@@ -5,6 +5,7 @@ import { issueLeaf } from "../ca/issue.ts";
 import { sha256Hex } from "../ca/signature.ts";
 import { Changes } from "./changes.ts";
 import { newUuid, type RandomBytes, type ServerContext } from "./context.ts";
+import { FaultBoard } from "./faults.ts";
 import { openStore } from "./store.ts";
 
 /** The admin token of every scratch context. */
@@ -82,6 +83,7 @@ export async function withScratch(
       renewAfterSeconds: 14 * 86_400,
       adminTokenHash: await sha256Hex(new TextEncoder().encode(SCRATCH_TOKEN)),
       trustedProxies: [],
+      faults: new FaultBoard(Math.random),
       log: getLogger(["device-trust", "test"]),
       ...over,
     };

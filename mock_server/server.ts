@@ -7,6 +7,7 @@ import { openServerTls } from "../ca/server_tls.ts";
 import { type ServerApps, serverApps } from "./agent_app.ts";
 import { Changes } from "./changes.ts";
 import type { RandomBytes, ServerContext } from "./context.ts";
+import { FaultBoard } from "./faults.ts";
 import { settleLeaves } from "./fleet_changes.ts";
 import {
   bindHost,
@@ -61,7 +62,9 @@ const SETTLE_MS = 250;
  * the authority, the store or a listener throws.
  */
 export async function startMockServer(options: MockServerOptions): Promise<RunningServer> {
-  const now = options.now ?? (() => new Date());
+  const faults = new FaultBoard(Math.random);
+  const clock = options.now ?? (() => new Date());
+  const now = () => new Date(clock().getTime() + faults.current.clockSkewSeconds * 1000);
   const dataDir = resolve(options.dataDir);
   await Deno.mkdir(dataDir, { recursive: true, mode: 0o700 });
   const known = await readServerFile(dataDir);
@@ -112,6 +115,7 @@ export async function startMockServer(options: MockServerOptions): Promise<Runni
     renewAfterSeconds: options.renewAfterSeconds ?? 14 * DAY_SECONDS,
     adminTokenHash: createHash("sha256").update(secrets.adminToken).digest("hex"),
     trustedProxies: options.trustedProxies ?? [],
+    faults,
     log: options.log ?? getLogger(["device-trust", "mock-server"]),
   };
   apps.resolve(serverApps(context));
