@@ -8,12 +8,14 @@ import { enroll, EnrolledElsewhere } from "./enrollment.ts";
 import { EXIT } from "./exit.ts";
 import { UsageError } from "./failure.ts";
 import type { Leaving } from "./leave.ts";
-import { lockHolder } from "./lock.ts";
+import { readIdentity } from "./identity.ts";
+import { lockFile, lockHolder } from "./lock.ts";
 import { openLog } from "./log.ts";
 import { lockAgent, openDevice } from "./processes.ts";
 import { pause } from "./pause.ts";
 import { selfProgram } from "./self_program.ts";
 import { readStatus, statusExitCode, statusText } from "./status.ts";
+import { oneLine } from "./text_lines.ts";
 
 /** Writes what a command has to say: results to `out`, everything else to `err`. */
 export interface Output {
@@ -40,16 +42,19 @@ export async function enrollCommand(
   output: Output,
 ): Promise<number> {
   const { config, ...device } = openDevice(root);
-  const server = options.server ?? config.server;
-  if (!server) throw new UsageError("Give the agent server: --server URL.");
   try {
+    const server = options.server ?? config.server;
+    if (!server) throw new UsageError("Give the agent server: --server URL.");
+    const connectKey = connectKeySource(options, config);
     const caFile = options.serverCa ?? config.serverCa;
+    // Two at once would each make a device key, and one of them be overwritten.
+    using _lock = lockFile(`${device.platform.paths.stateDir}/enrollment.lock`, "wait");
     const { deviceId, already } = await enroll(
       { ...device, system: await device.platform.system(), now: Date.now },
       {
         server,
-        connectKey: await connectKey(options, config),
-        ...(caFile ? { serverCa: readText(caFile, "--server-ca") } : {}),
+        connectKey,
+        ...(caFile ? { serverCa: readCertificates(caFile) } : {}),
         ...(config.proxy ? { proxy: config.proxy } : {}),
       },
     );
@@ -66,17 +71,15 @@ export async function enrollCommand(
 
 /** `unenroll`: 0 all is gone, 3 not enrolled, 4 something could not be removed yet. */
 export async function unenrollCommand(root: string | undefined, output: Output): Promise<number> {
-  const platform = devicePlatform(root);
-  const running = lockHolder(`${platform.paths.stateDir}/agent.lock`) !== undefined;
-  const leaving = running
-    ? await unenrollThroughAgent(platform.paths.controlSocket)
-    : await unenrollHere(root);
+  const leaving = await unenroll(root);
   if (!leaving) {
     output.err("This device is not enrolled; there is nothing to remove.\n");
     return EXIT.notEnrolled;
   }
   if (leaving.untold) output.err(`${leaving.untold}\nEverything here is removed all the same.\n`);
-  for (const { username, message } of leaving.left) output.err(`${username}: ${message}\n`);
+  for (const { username, message } of leaving.left) {
+    output.err(`${oneLine(`${username}: ${message}`)}\n`);
+  }
   if (leaving.clean) output.out("Unenrolled; nothing of it is left on this device.\n");
   else output.err("Not everything could be removed yet; the agent tries again while it runs.\n");
   return leaving.clean ? EXIT.done : EXIT.attention;
@@ -94,23 +97,52 @@ export async function statusCommand(
   return statusExitCode(status);
 }
 
-async function connectKey(options: EnrollOptions, config: Config): Promise<string> {
-  const file = options.connectKeyFile ?? config.connectKeyFile;
-  if (options.connectKey !== undefined) return options.connectKey;
-  if (file === "-") return (await new Response(Deno.stdin.readable).text()).trim();
-  if (file !== undefined) return readText(file, "the connect key").trim();
-  throw new UsageError("Give a connect key: --connect-key-file FILE, or - for standard input.");
+/** Where the connect key comes from; it is read when it is needed. @throws UsageError */
+function connectKeySource(options: EnrollOptions, config: Config): () => Promise<string> {
+  const { connectKey, connectKeyFile } = options;
+  if (connectKey !== undefined && connectKeyFile !== undefined) {
+    throw new UsageError("Give --connect-key or --connect-key-file, not both.");
+  }
+  const file = connectKeyFile ?? config.connectKeyFile;
+  if (connectKey === undefined && file === undefined) {
+    throw new UsageError("Give a connect key: --connect-key-file FILE, or - for standard input.");
+  }
+  return async () => {
+    const text = connectKey ??
+      (file === "-" || file === undefined
+        ? await new Response(Deno.stdin.readable).text()
+        : readText(file, "the connect key"));
+    if (text.trim() === "") throw new UsageError("The connect key is empty.");
+    return text.trim();
+  };
+}
+
+function readCertificates(path: string): string {
+  const text = readText(path, "the server's authority");
+  if (text.includes("-----BEGIN CERTIFICATE-----")) return text;
+  throw new UsageError(`There is no certificate (PEM) in '${path}', given for the server's CA.`);
 }
 
 function readText(path: string, what: string): string {
-  const bytes = readRegularFile(path, 16 * KEY_FILE_BYTES);
-  if (!bytes) throw new UsageError(`Cannot read ${what}: there is no file '${path}'.`);
-  return new TextDecoder().decode(bytes);
+  try {
+    const bytes = readRegularFile(path, 16 * KEY_FILE_BYTES);
+    if (bytes) return new TextDecoder().decode(bytes);
+  } catch (cause) {
+    throw new UsageError(`Cannot read ${what}: ${toProblem(cause).message}.`, { cause });
+  }
+  throw new UsageError(`Cannot read ${what}: there is no file '${path}'.`);
 }
 
-async function unenrollHere(root: string | undefined): Promise<Leaving | undefined> {
+/** Through the agent that runs, else here; undefined when this device is not enrolled. */
+async function unenroll(root: string | undefined): Promise<Leaving | undefined> {
   const device = openDevice(root);
+  const { paths } = device.platform;
   try {
+    const system = await device.platform.system();
+    if (!await readIdentity({ ...device, system })) return undefined;
+    if (lockHolder(`${paths.stateDir}/agent.lock`)) {
+      return await unenrollThroughAgent(paths.controlSocket);
+    }
     using _lock = lockAgent(device.platform);
     return await leaveOnce({
       ...device,
@@ -127,16 +159,38 @@ async function unenrollHere(root: string | undefined): Promise<Leaving | undefin
   }
 }
 
+/** How often and how far apart to look for the door of an agent that was enrolled just now. */
+const DOOR_LOOKS = { count: 50, apart: 100 } as const;
+
 async function unenrollThroughAgent(socket: string): Promise<Leaving | undefined> {
+  for (let look = 0; !isThere(socket) && look < DOOR_LOOKS.count; look++) {
+    await pause(DOOR_LOOKS.apart, new AbortController().signal);
+  }
   const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
   try {
     const response = await fetch("http://agent/unenroll", { method: "POST", client });
     const answer = await response.json();
     if (!response.ok) throw new Problem("internal", String(answer.message));
     return answer;
-  } catch (error) {
-    throw toProblem(error);
+  } catch (cause) {
+    if (cause instanceof Problem) throw cause;
+    throw new Problem(
+      "unreachable",
+      `The agent that runs on this device does not answer at ${socket}. Look at its log; with it ` +
+        "stopped, this command does the work itself.",
+      { cause },
+    );
   } finally {
     client.close();
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }
