@@ -45,7 +45,7 @@ async function runResident({ root, name, once }: Resident): Promise<number> {
 
 /** Parses with the library and runs the command; gives the exit code. */
 async function runCommandLine(args: readonly string[]): Promise<number> {
-  const [{ Command, CommanderError }, { VERSION }] = await Promise.all([
+  const [{ Argument, Command, CommanderError }, { VERSION }] = await Promise.all([
     import("@commander-js/extra-typings"),
     import("./agent/version.ts"),
   ]);
@@ -59,8 +59,8 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .option("--root <dir>", "put every system path under this folder", absolute)
     .exitOverride()
     .configureOutput({ writeOut: output.out, writeErr: output.err })
-    .showHelpAfterError("(device-trust --help lists the commands)")
-    .addHelpText("after", EXAMPLES);
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText("after", EXIT_CODES);
 
   program.command("enroll")
     .description("register this device at its agent server")
@@ -170,12 +170,23 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
 
   program.command("completion")
     .description("print a completion script for a shell")
-    .argument("<shell>", "bash, zsh or fish")
+    .addArgument(new Argument("<shell>").choices(["bash", "zsh", "fish"]))
     .action(async (shell) => {
       const { completionScript } = await import("./agent/completion.ts");
       output.out(completionScript(program, shell));
     });
 
+  for (const command of [program, ...program.commands]) {
+    const help = command.createHelp();
+    const names = [
+      ...command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []),
+      ...help.visibleCommands(command).map((each) => each.name()),
+      ...[...help.visibleOptions(command), ...help.visibleGlobalOptions(command)]
+        .flatMap(({ long }) => long ?? []),
+    ];
+    command.showHelpAfterError(`(choose from: ${[...new Set(names)].join(", ")})`)
+      .addHelpText("after", examples(command.name()));
+  }
   try {
     await program.parseAsync(args, { from: "user" });
     return code;
@@ -185,17 +196,46 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
   }
 }
 
-const EXAMPLES = `
-Examples:
-  $ device-trust enroll --server https://agents.example.com --connect-key-file key.txt
-  $ device-trust status
-  $ device-trust doctor
-  $ device-trust mock-server --data ./server
-  $ device-trust demo
-  $ device-trust completion bash > /etc/bash_completion.d/device-trust
+const EXIT_CODES = `
+Exit codes: 0 done, 1 failed, 2 usage, 3 not enrolled, 4 something needs attention.`;
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 not enrolled, 4 something needs attention.
-`;
+/** How each command is used; `device-trust` stands for the program itself. */
+const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
+  "device-trust": [
+    "enroll --server https://agents.example.com --connect-key-file key.txt",
+    "status",
+    "doctor",
+    "mock-server --data ./server",
+    "demo",
+    "completion bash > /etc/bash_completion.d/device-trust",
+  ],
+  enroll: [
+    "enroll --server https://agents.example.com --connect-key-file key.txt",
+    "enroll --server https://localhost:8443 --server-ca ca.pem --connect-key-file - < key.txt",
+  ],
+  agent: ["agent", "agent --once", "--root ./device agent"],
+  "user-agent": ["user-agent --once"],
+  status: ["status", "status --json | jq '.users[].state'"],
+  doctor: ["doctor", "doctor --json | jq '.checks[] | select(.ok | not)'"],
+  renew: ["renew", "renew --user alice"],
+  unenroll: ["unenroll"],
+  "mock-server": [
+    "mock-server --data ./server",
+    "mock-server --listen localhost:0 --portal localhost:0 --leaf-ttl 5m --renew-after 2m",
+    "mock-server --trusted-proxy 10.0.0.0/8 fd00::/8",
+  ],
+  demo: ["demo"],
+  completion: [
+    "completion bash > /etc/bash_completion.d/device-trust",
+    "completion zsh > /usr/local/share/zsh/site-functions/_device-trust",
+    "completion fish > ~/.config/fish/completions/device-trust.fish",
+  ],
+};
+
+function examples(name: string): string {
+  const lines = (EXAMPLES[name] ?? []).map((example) => `\n  $ device-trust ${example}`);
+  return lines.length === 0 ? "" : `\nExamples:${lines.join("")}\n`;
+}
 
 /** A folder as an absolute path. */
 function absolute(dir: string): string {
@@ -205,7 +245,12 @@ function absolute(dir: string): string {
 function write(stream: { writeSync(bytes: Uint8Array): number }): (text: string) => void {
   return (text) => {
     let bytes = new TextEncoder().encode(text);
-    while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
+    try {
+      while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
+    } catch (error) {
+      // Whoever reads has seen enough (`| head`); what the command did stands all the same.
+      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    }
   };
 }
 

@@ -14,6 +14,7 @@ import { pause } from "./pause.ts";
 import {
   openServerClient,
   refusal,
+  sentState,
   type ServerAnswer,
   type ServerClient,
 } from "./server_client.ts";
@@ -22,6 +23,15 @@ import { WorkerHandle } from "./worker_handle.ts";
 
 /** Seconds that the server may hold a question open; it is given up this much later. */
 const WAIT = { seconds: 240, least: 30, grace: 15 } as const;
+
+/**
+ * "Nothing new" in less than this is no held question, milliseconds: the server does not hold any, or
+ * a copy of this device (a cloned machine) asks it, too, and each ends the other's.
+ */
+const EARLY = 1000;
+
+/** News in a row, each in less than that, that many users' certificates may well make. */
+const BURST = 10;
 
 /** A wall clock that jumps by more than this has slept: ask again at once. Milliseconds. */
 const JUMP = 30_000;
@@ -54,23 +64,36 @@ export interface AgentWorld {
 export async function runAgent(world: AgentWorld): Promise<void> {
   const { log, signal, state } = world;
   log.info("agent.started", { pid: Deno.pid });
+  const enrolled = enrolling(world);
   while (!signal.aborted) {
     const identity = await readIdentity(world);
     if (identity) await new Watch(world, identity).run();
-    else if (!await enrolled(world)) await pause(ENROLLMENT_LOOK, signal);
+    else if (!await enrolled()) await pause(ENROLLMENT_LOOK, signal);
   }
   log.info("agent.stopped");
   state.close();
 }
 
-async function enrolled(world: AgentWorld): Promise<boolean> {
-  try {
-    return await world.enrollByConfiguration();
-  } catch (error) {
-    world.log.warning("enrollment.failed", { reason: toProblem(error).message });
-    await pause(backOff(5, world.random), world.signal);
-    return false;
-  }
+/** Enrols by the configuration, at most so often; meanwhile an administrator may do it by hand. */
+function enrolling({ enrollByConfiguration, log, random, signal }: AgentWorld) {
+  let failures = 0;
+  let notBefore = 0;
+  let told = false;
+  return async (): Promise<boolean> => {
+    if (performance.now() < notBefore) return false;
+    try {
+      const done = await enrollByConfiguration();
+      failures = 0;
+      if (!done && !told) log.info("device.not-enrolled", { fix: "device-trust enroll" });
+      told = !done;
+      return done;
+    } catch (error) {
+      if (signal.aborted) return false;
+      log.warning("enrollment.failed", { reason: toProblem(error).message });
+      notBefore = performance.now() + backOff(++failures, random);
+      return false;
+    }
+  };
 }
 
 /** The watch over one enrolled device, until it leaves its server or the agent ends. */
@@ -82,9 +105,15 @@ class Watch {
   readonly #deviceId: string;
   /** Aborts the question that is held open now. */
   #question = new AbortController();
+  /** Ends a pause. */
+  #rest = new AbortController();
   #etag: string | undefined;
   #check = true;
   #failures = 0;
+  /** Answers in a row that came early and said nothing new. */
+  #early = 0;
+  /** Answers in a row that came early with news. */
+  #news = 0;
   #wait: number = WAIT.seconds;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #over = new AbortController();
@@ -103,6 +132,7 @@ class Watch {
     this.#worker = new WorkerHandle(world.program, {
       idle: (answer) => {
         this.#doors.open(answer.uids);
+        if (this.#etag !== undefined) this.#recovered();
         if (!answer.enrolled) return this.#over.abort();
         this.#retryAt(answer.nextTry);
       },
@@ -121,7 +151,11 @@ class Watch {
     const { signal, state } = this.#world;
     const end = AbortSignal.any([signal, this.#over.signal]);
     end.addEventListener("abort", () => this.#question.abort());
-    const jumps = watchForJumps(this.#world.now, () => this.#question.abort());
+    const jumps = watchForJumps(this.#world.now, () => {
+      this.#failures = this.#early = 0;
+      this.#rest.abort();
+      this.#question.abort();
+    });
     this.#doors.open(state.users().flatMap((row) => row.uid ?? []));
     try {
       while (!end.aborted) {
@@ -155,27 +189,40 @@ class Watch {
         maxBytes: 1024 * 1024,
         signal: this.#question.signal,
       });
-      const retryAfter = this.#take(answer);
-      if (retryAfter !== undefined) await pause(retryAfter, end);
+      const retryAfter = this.#take(answer, performance.now() - started);
+      if (retryAfter !== undefined) return await this.#pause(retryAfter, end);
     } catch (error) {
-      if (this.#question.signal.aborted) return;
       // A held question that a middlebox cut is no failure of the server: ask for less the next time.
       const held = this.#etag !== undefined && performance.now() - started > 5000;
-      if (held && this.#wait > WAIT.least) {
-        this.#wait = Math.max(WAIT.least, this.#wait / 2);
-        return;
-      }
-      this.#failed(toProblem(error));
+      if (this.#question.signal.aborted) this.#early = 0;
+      else if (held && this.#wait > WAIT.least) this.#wait = Math.max(WAIT.least, this.#wait / 2);
+      else this.#failed(toProblem(error));
     }
-    if (this.#failures > 0) await pause(backOff(this.#failures, this.#world.random), end);
+    const { random } = this.#world;
+    // News without end are not waited for ever longer: one of them may be OFF.
+    const early = this.#news > BURST ? 1 : this.#early;
+    if (early > 0) await this.#pause(backOff(early, random), end);
+    const asksAfresh = this.#etag === undefined;
+    if (asksAfresh && this.#failures > 0) await this.#pause(backOff(this.#failures, random), end);
+  }
+
+  async #pause(milliseconds: number, end: AbortSignal): Promise<void> {
+    this.#rest = new AbortController();
+    await pause(milliseconds, AbortSignal.any([end, this.#rest.signal]));
   }
 
   /** Deals with an answer; gives milliseconds to wait when the server asks for that. */
-  #take(answer: ServerAnswer): number | undefined {
+  #take(answer: ServerAnswer, took: number): number | undefined {
+    const unchanged = answer.status === 304 ||
+      answer.status === 200 && answer.headers.get("etag") === this.#etag;
+    this.#early = unchanged && took < EARLY ? this.#early + 1 : 0;
+    this.#news = !unchanged && took < EARLY ? this.#news + 1 : 0;
+    if (unchanged) {
+      this.#synced();
+      return undefined;
+    }
     if (answer.status === 200) {
-      const etag = answer.headers.get("etag");
-      const body = decode(answer);
-      if (etag === null || body === undefined) throw refusal("read the desired state", answer);
+      const { etag, body } = sentState(answer);
       this.#synced();
       this.#etag = etag;
       this.#worker.send({
@@ -186,10 +233,6 @@ class Watch {
         clock: { ...this.#client.clock },
       });
       this.#check = false;
-      return undefined;
-    }
-    if (answer.status === 304) {
-      this.#synced();
       return undefined;
     }
     if (answer.status === 410 && answer.problemType === "urn:device-trust:device-deleted") {
@@ -209,10 +252,19 @@ class Watch {
   }
 
   #synced(): void {
-    const { state, now, log } = this.#world;
-    if (this.#failures > 0) log.info("server.reached");
+    const { state, now } = this.#world;
+    const sync = { lastSync: now(), clockOffset: this.#client.clock.offset };
+    // What went wrong stands until it is known to be right again.
+    const { error } = this.#failures > 0 ? state.sync() : {};
+    state.saveSync({ ...sync, ...(error ? { error } : {}) });
+  }
+
+  /** What the server wants is known and taken: not before, else a refused state is no failure. */
+  #recovered(): void {
+    if (this.#failures === 0) return;
     this.#failures = 0;
-    state.saveSync({ lastSync: now(), clockOffset: this.#client.clock.offset });
+    this.#synced();
+    this.#world.log.info("server.reached");
   }
 
   /** What was asked for is not there: ask afresh, after a pause. */
@@ -254,14 +306,4 @@ function watchForJumps(now: () => number, jumped: () => void) {
     if (Math.abs(next - difference) > JUMP) jumped();
     difference = next;
   }, 10_000);
-}
-
-function decode(answer: ServerAnswer): string | undefined {
-  if (!answer.headers.get("content-type")?.startsWith("application/json")) return undefined;
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(answer.body);
-  } catch {
-    // Not UTF-8: not a desired state.
-    return undefined;
-  }
 }

@@ -3,7 +3,7 @@ import { toProblem } from "../platform/errors.ts";
 import { EXIT } from "./exit.ts";
 import type { Leaving } from "./leave.ts";
 import type { RenewalOutcome } from "./local_contract.ts";
-import { refusal } from "./server_client.ts";
+import { sentState } from "./server_client.ts";
 import { openWork, type Work, type WorkWorld } from "./work.ts";
 
 /** Asks the server once, does what is to do, and gives the exit code (DESIGN section 7). */
@@ -75,9 +75,8 @@ async function ask(world: WorkWorld, { worker, client, identity }: Work): Promis
   const gone = answer.status === 410 && answer.problemType === "urn:device-trust:device-deleted";
   if (gone || world.state.device()?.leaving) await worker.leave("deleted");
   else {
-    const etag = answer.headers.get("etag");
-    if (answer.status !== 200 || etag === null) throw refusal("read the desired state", answer);
+    const { etag, body } = sentState(answer);
     world.state.saveSync({ lastSync: world.now(), clockOffset: client.clock.offset });
-    await worker.desired(etag, new TextDecoder().decode(answer.body), true);
+    await worker.desired(etag, body, true);
   }
 }

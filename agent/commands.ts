@@ -1,20 +1,20 @@
 /** What the one-shot commands do; main.ts parses for them and gives their exit codes. */
 import { z } from "zod";
-import { Problem, toProblem } from "../platform/errors.ts";
+import { toProblem } from "../platform/errors.ts";
 import { devicePlatform } from "../platform/platform.ts";
 import { readRegularFile } from "../platform/files.ts";
 import { leaveOnce, renewOnce } from "./agent_once.ts";
 import type { Config } from "./config.ts";
+import { throughAgentOrHere } from "./device_action.ts";
 import { enroll, EnrolledElsewhere } from "./enrollment.ts";
 import { EXIT } from "./exit.ts";
 import { UsageError } from "./failure.ts";
 import { Leaving } from "./leave.ts";
 import { RenewalOutcome } from "./local_contract.ts";
-import { lockHolder } from "./lock.ts";
-import { openLog } from "./log.ts";
-import { lockAgent, openDevice, workWorld } from "./processes.ts";
+import { lockFile } from "./lock.ts";
+import { openDevice } from "./processes.ts";
 import { readStatus, statusExitCode, statusText } from "./status.ts";
-import type { WorkWorld } from "./work.ts";
+import { oneLine } from "./text_lines.ts";
 
 /** Writes what a command has to say: results to `out`, everything else to `err`. */
 export interface Output {
@@ -41,16 +41,19 @@ export async function enrollCommand(
   output: Output,
 ): Promise<number> {
   const { config, ...device } = openDevice(root);
-  const server = options.server ?? config.server;
-  if (!server) throw new UsageError("Give the agent server: --server URL.");
   try {
+    const server = options.server ?? config.server;
+    if (!server) throw new UsageError("Give the agent server: --server URL.");
+    const connectKey = connectKeySource(options, config);
     const caFile = options.serverCa ?? config.serverCa;
+    // Two at once would each make a device key, and one of them be overwritten.
+    using _lock = lockFile(`${device.platform.paths.stateDir}/enrollment.lock`, "wait");
     const { deviceId, already } = await enroll(
       { ...device, system: await device.platform.system(), now: Date.now },
       {
         server,
-        connectKey: await connectKey(options, config),
-        ...(caFile ? { serverCa: readText(caFile, "--server-ca") } : {}),
+        connectKey,
+        ...(caFile ? { serverCa: readCertificates(caFile) } : {}),
         ...(config.proxy ? { proxy: config.proxy } : {}),
       },
     );
@@ -77,7 +80,9 @@ export async function unenrollCommand(root: string | undefined, output: Output):
     return EXIT.notEnrolled;
   }
   if (leaving.untold) output.err(`${leaving.untold}\nEverything here is removed all the same.\n`);
-  for (const { username, message } of leaving.left) output.err(`${username}: ${message}\n`);
+  for (const { username, message } of leaving.left) {
+    output.err(`${oneLine(`${username}: ${message}`)}\n`);
+  }
   if (leaving.clean) output.out("Unenrolled; nothing of it is left on this device.\n");
   else output.err("Not everything could be removed yet; the agent tries again while it runs.\n");
   return leaving.clean ? EXIT.done : EXIT.attention;
@@ -108,8 +113,8 @@ export async function renewCommand(
     return username === undefined ? EXIT.done : EXIT.failed;
   }
   for (const { username, renewed, serial, message } of outcomes) {
-    if (renewed) output.out(`${username}: renewed, serial ${serial}\n`);
-    else output.err(`${username}: not renewed. ${message}\n`);
+    if (renewed) output.out(`${oneLine(username)}: renewed, serial ${serial}\n`);
+    else output.err(`${oneLine(`${username}: not renewed. ${message}`)}\n`);
   }
   return outcomes.every(({ renewed }) => renewed) ? EXIT.done : EXIT.attention;
 }
@@ -126,62 +131,38 @@ export async function statusCommand(
   return statusExitCode(status);
 }
 
-async function connectKey(options: EnrollOptions, config: Config): Promise<string> {
-  const file = options.connectKeyFile ?? config.connectKeyFile;
-  if (options.connectKey !== undefined) return options.connectKey;
-  if (file === "-") return (await new Response(Deno.stdin.readable).text()).trim();
-  if (file !== undefined) return readText(file, "the connect key").trim();
-  throw new UsageError("Give a connect key: --connect-key-file FILE, or - for standard input.");
+/** Where the connect key comes from; it is read when it is needed. @throws UsageError */
+function connectKeySource(options: EnrollOptions, config: Config): () => Promise<string> {
+  const { connectKey, connectKeyFile } = options;
+  if (connectKey !== undefined && connectKeyFile !== undefined) {
+    throw new UsageError("Give --connect-key or --connect-key-file, not both.");
+  }
+  const file = connectKeyFile ?? config.connectKeyFile;
+  if (connectKey === undefined && file === undefined) {
+    throw new UsageError("Give a connect key: --connect-key-file FILE, or - for standard input.");
+  }
+  return async () => {
+    const text = connectKey ??
+      (file === "-" || file === undefined
+        ? await new Response(Deno.stdin.readable).text()
+        : readText(file, "the connect key"));
+    if (text.trim() === "") throw new UsageError("The connect key is empty.");
+    return text.trim();
+  };
+}
+
+function readCertificates(path: string): string {
+  const text = readText(path, "the server's authority");
+  if (text.includes("-----BEGIN CERTIFICATE-----")) return text;
+  throw new UsageError(`There is no certificate (PEM) in '${path}', given for the server's CA.`);
 }
 
 function readText(path: string, what: string): string {
-  const bytes = readRegularFile(path, 16 * KEY_FILE_BYTES);
-  if (!bytes) throw new UsageError(`Cannot read ${what}: there is no file '${path}'.`);
-  return new TextDecoder().decode(bytes);
-}
-
-/** Something that a running agent does, and that is done here when none runs. */
-interface DeviceAction<T> {
-  /** Its path on the administrator's channel. */
-  path: string;
-  body?: unknown;
-  read: (answer: unknown) => T;
-  here: (world: WorkWorld) => Promise<T | undefined>;
-}
-
-/** Undefined when this device is not enrolled. */
-async function throughAgentOrHere<T>(
-  root: string | undefined,
-  action: DeviceAction<T>,
-): Promise<T | undefined> {
-  const { paths } = devicePlatform(root);
-  if (lockHolder(`${paths.stateDir}/agent.lock`) !== undefined) {
-    return await throughAgent(paths.controlSocket, action);
-  }
-  const device = openDevice(root);
   try {
-    using _lock = lockAgent(device.platform);
-    return await action.here({ ...workWorld(root, device), log: openLog({ level: "warning" }) });
-  } finally {
-    device.state.close();
+    const bytes = readRegularFile(path, 16 * KEY_FILE_BYTES);
+    if (bytes) return new TextDecoder().decode(bytes);
+  } catch (cause) {
+    throw new UsageError(`Cannot read ${what}: ${toProblem(cause).message}.`, { cause });
   }
-}
-
-async function throughAgent<T>(socket: string, { path, body, read }: DeviceAction<T>): Promise<T> {
-  const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
-  try {
-    const response = await fetch(`http://agent${path}`, {
-      method: "POST",
-      client,
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(body ?? {}),
-    });
-    const answer = await response.json();
-    if (!response.ok) throw new Problem("internal", String(answer.message));
-    return read(answer);
-  } catch (error) {
-    throw toProblem(error);
-  } finally {
-    client.close();
-  }
+  throw new UsageError(`Cannot read ${what}: there is no file '${path}'.`);
 }

@@ -14,6 +14,7 @@ export const LIMITS = {
   patternBytes: 255,
   waitSeconds: 300,
   clockSkewSeconds: 300,
+  removedItems: 256,
 } as const;
 
 /** A lower-case UUID: safe as part of a path or a unit name. */
@@ -249,7 +250,7 @@ export const UserReport = z.object({
   serial: Serial.optional(),
   filters: z.array(FilterReport).max(64),
   error: ReportedError.optional(),
-  removed: z.array(RemovedItem).max(256).optional(),
+  removed: z.array(RemovedItem).max(LIMITS.removedItems).optional(),
 });
 
 /** `POST .../reports`. */

@@ -1,7 +1,7 @@
 /** The device's selection filters: written before leaves, told twice to browsers that just start. */
 import { toProblem } from "../platform/errors.ts";
 import type { DevicePlatform } from "../platform/platform.ts";
-import type { DesiredState, FilterReport, RemovedItem } from "./contract.ts";
+import { type DesiredState, type FilterReport, LIMITS, type RemovedItem } from "./contract.ts";
 import { BROWSER_START_TIME } from "./filter_timing.ts";
 import type { Log } from "./log.ts";
 import type { State } from "./state.ts";
@@ -69,7 +69,8 @@ export class DeviceFilters {
     const rows = state.users();
     const teller = rows.find((row) => row.unreported) ?? rows[0];
     if (!teller) return;
-    state.saveUser({ ...teller, unreported: true, removed: [...teller.removed, ...items] });
+    const removed = [...teller.removed, ...items].slice(-LIMITS.removedItems);
+    state.saveUser({ ...teller, unreported: true, removed });
   }
 
   async #touchAfter(milliseconds: number, desired: DesiredState): Promise<void> {

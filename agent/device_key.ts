@@ -2,6 +2,7 @@
  * The device key: the agent's own P-256 key, which signs every request. `state/device.key`, PKCS#8
  * PEM, 0600, root: the one private key that is a file of ours (DESIGN invariant 4).
  */
+import { Problem } from "../platform/errors.ts";
 import type { RequestSigner } from "./http_signature.ts";
 
 /** The one kind of key that a device has (Web Crypto). */
@@ -21,7 +22,7 @@ export interface DeviceKey {
 /**
  * Reads the key; undefined when there is no such file.
  *
- * @throws Error when the file is not a P-256 key in PKCS#8 PEM
+ * @throws Problem `internal` when the file is not a P-256 key in PKCS#8 PEM
  */
 export async function readDeviceKey(path: string): Promise<DeviceKey | undefined> {
   let bytes: Uint8Array;
@@ -38,9 +39,9 @@ export async function readDeviceKey(path: string): Promise<DeviceKey | undefined
     return await loadKey(Uint8Array.from(atob(match?.[1]?.replace(/\s/g, "") ?? ""), byte));
   } catch (cause) {
     // The cause is about format alone; it cannot hold key bytes.
-    throw new Error(
-      `Cannot use '${path}': it is not a P-256 private key. Run 'device-trust unenroll' and enrol ` +
-        "this device again.",
+    throw new Problem(
+      "internal",
+      `Cannot use '${path}': it is not a P-256 private key. Remove it, then enrol this device again.`,
       { cause },
     );
   }

@@ -9,7 +9,7 @@ import { CertificateAnswer, type DesiredState } from "./contract.ts";
 import { acceptDesiredState, isSettled, renewalOf, sliceFor, withIssuedLeaf } from "./desired.ts";
 import { findAccounts } from "./device_accounts.ts";
 import { DeviceFilters, type FiltersWorld } from "./device_filters.ts";
-import { deviceReport, sendReport } from "./device_report.ts";
+import { DeviceReports, type ReportWorld } from "./device_report.ts";
 import type { Enrolled } from "./identity.ts";
 import {
   certificateRequestBody,
@@ -27,7 +27,7 @@ import { neverHeld, type RowsWorld, UserRows } from "./user_rows.ts";
 import { UserRuns } from "./user_runs.ts";
 
 /** Everything of the world that the worker touches. */
-export interface WorkerWorld extends RowsWorld, FiltersWorld {
+export interface WorkerWorld extends RowsWorld, FiltersWorld, ReportWorld {
   platform: DevicePlatform;
   identity: Enrolled;
   client: ServerClient;
@@ -45,6 +45,7 @@ export class DeviceWorker {
   readonly #rows: UserRows;
   readonly #filters: DeviceFilters;
   readonly #runs: UserRuns;
+  readonly #reports: DeviceReports;
   readonly #accounts = new Map<string, Account>();
   /** Users whose running, or last, user-agent has reported. */
   readonly #heard = new Set<string>();
@@ -60,6 +61,12 @@ export class DeviceWorker {
     this.#rows = new UserRows(world);
     this.#filters = new DeviceFilters(world);
     this.#runs = new UserRuns((userId) => this.#serve(userId), (userId) => this.#stillDue(userId));
+    this.#reports = new DeviceReports(
+      world,
+      this.#rows,
+      () => this.#filterReports(this.#desiredState()),
+      this.#stop.signal,
+    );
   }
 
   /**
@@ -103,7 +110,7 @@ export class DeviceWorker {
 
   /**
    * Starts whatever is not as it shall be: filters first, then user-agents, of which those that
-   * failed have their pause, and those that are settled are looked at once an hour.
+   * failed at the same have their pause, and those that are settled are looked at once an hour.
    */
   async sync(check: boolean): Promise<void> {
     const { state, now } = this.#world;
@@ -117,7 +124,8 @@ export class DeviceWorker {
       if (!this.#accounts.has(row.userId)) continue;
       const slice = this.#sliceOf(desired, row.userId);
       const recheck = check || (row.checkedAt ?? 0) + RECHECK <= now();
-      const pausing = !check && row.error !== undefined && (row.retryAt ?? 0) > now();
+      const failedAtThis = row.error !== undefined && (row.state === "removing") !== slice.wanted;
+      const pausing = !check && failedAtThis && (row.retryAt ?? 0) > now();
       const renewal = this.#renewAt(row);
       const due = isSettled(slice, row)
         ? slice.wanted && (recheck || (renewal !== undefined && renewal <= now()))
@@ -166,7 +174,7 @@ export class DeviceWorker {
     if (!this.#anyWanted(desired) && this.#world.state.users().every(isEmpty)) {
       this.#filters.remove(desired);
     }
-    await this.#report();
+    await this.#reports.now();
     for (const row of this.#world.state.users()) {
       const gone = row.state === "removed" && !row.unreported && !isListed(desired, row.userId);
       if (gone) this.#world.state.forgetUser(row.userId);
@@ -246,11 +254,11 @@ export class DeviceWorker {
     if (answer.status !== 200 && answer.status !== 201) {
       throw refusal("obtain a certificate", answer);
     }
-    const { serial, leaf, intermediate, root, renewal } = parseBundle(answer);
-    log.info("certificate.issued", { userId, serial });
+    const { overlapSeconds: _, ...bundle } = parseBundle(answer);
+    log.info("certificate.issued", { userId, serial: bundle.serial });
     this.#renewNow.delete(userId);
-    this.#rememberIssued(userId, { serial, renewal });
-    return { leaf, intermediate, root, renewal };
+    this.#rememberIssued(userId, bundle);
+    return bundle;
   }
 
   /** Takes a user-agent's report. @throws Problem `server-refused` when it is for another user */
@@ -284,6 +292,13 @@ export class DeviceWorker {
       this.#rows.set(after, wanted ? "failed" : "removing", silence(exit));
     } catch (error) {
       this.#rows.set(state.user(userId) ?? row, wanted ? "failed" : "removing", toProblem(error));
+    } finally {
+      // The last one's report follows at once, with that of what is shared.
+      if (this.#runs.othersRun(userId)) {
+        this.#reports.soon().catch(() => {
+          // Tried again, and failed again, when all has settled.
+        });
+      }
     }
   }
 
@@ -322,18 +337,6 @@ export class DeviceWorker {
   #filterReports(desired: DesiredState | undefined) {
     if (!desired || !this.#anyWanted(desired)) return [];
     return this.#filters.inspect(desired);
-  }
-
-  async #report(): Promise<void> {
-    const { state, client, identity, platform, log } = this.#world;
-    const rows = state.users().filter((row) => row.unreported);
-    // A device that has left has nobody to report to.
-    if (rows.length === 0 || this.#leaving()) return;
-    const filters = this.#filterReports(this.#desiredState());
-    const report = deviceReport(await platform.system(), rows, filters);
-    const heard = await sendReport(client, identity.device.deviceId, report, log);
-    if (heard) this.#rows.reported(rows);
-    else this.#rows.retryReport(rows);
   }
 
   #rememberIssued(userId: string, leaf: Pick<CertificateAnswer, "serial" | "renewal">): void {

@@ -315,6 +315,25 @@ Deno.test("a user-agent that ends without a word is a failure, tried again after
     assert.deepEqual(scratch.states(), { alice: "installed" });
   }));
 
+Deno.test("OFF does not wait for the pause of an ON that failed, nor ON for that of an OFF", () =>
+  withDevice(async (scratch) => {
+    const failing = () => Promise.resolve({ code: 139, timedOut: false, errors: "" });
+    const settled = async (enabled: boolean) => {
+      await scratch.desired([user(alice, "alice")], enabled);
+      await scratch.worker.settle();
+      return scratch.states().alice;
+    };
+    scratch.userAgent.set("alice", failing);
+    assert.equal(await settled(true), "failed");
+    scratch.userAgent.clear();
+    assert.equal(await settled(false), "removed");
+    assert.equal(await settled(true), "installed");
+    scratch.userAgent.set("alice", failing);
+    assert.equal(await settled(false), "removing");
+    scratch.userAgent.clear();
+    assert.equal(await settled(true), "installed");
+  }));
+
 Deno.test("a user without a local account is reported and asks for nothing", () =>
   withDevice(async (scratch) => {
     await scratch.desired([user(alice, "carol")]);

@@ -13,6 +13,7 @@ import {
   type UserFacts,
 } from "./doctor_user.ts";
 import { EXIT } from "./exit.ts";
+import { oneLine } from "./text_lines.ts";
 
 /** Something that did not work, as a `Problem` says it. */
 interface Trouble {
@@ -107,7 +108,7 @@ export function doctorText(checks: readonly Check[]): string {
   ]);
   const wrong = checks.filter(({ ok }) => !ok).length;
   const sum = wrong === 0 ? "All links hold." : `${wrong} of ${checks.length} need attention.`;
-  return `${[...lines, sum].join("\n")}\n`;
+  return `${[...lines, sum].map(oneLine).join("\n")}\n`;
 }
 
 function configCheck({ config }: DoctorFacts): Check[] {
@@ -152,8 +153,7 @@ function leavingCheck({ device, command }: DoctorFacts): Check[] {
 function keyCheck({ key, server }: DeviceFacts): Check[] {
   if (key === undefined) return [];
   if (key === "ok") return [passed("device-key", "the device key is there and can sign")];
-  const again = `device-trust unenroll, then device-trust enroll --server ${server} ` +
-    "--connect-key-file FILE";
+  const again = `device-trust enroll --server ${server} --connect-key-file FILE`;
   if (key === "missing") return [failed("device-key", "the device key is missing", again)];
   return [failed("device-key", key.message, again)];
 }

@@ -3,19 +3,11 @@
  * Who knocks is connected through to the worker, byte for byte; the agent itself reads nothing.
  */
 import type { SystemPaths } from "../platform/paths.ts";
+import { Door, relay } from "./door.ts";
 import type { Log } from "./log.ts";
 import { accountSockets, bindSocket, removeSocket, workerControlSocket } from "./sockets.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
 import { CONTROL, type WorkerMessage } from "./worker_messages.ts";
-
-/** Connections that one account may have open, and may begin in a minute. */
-const LIMITS = { open: 4, perMinute: 30 } as const;
-
-/** What an account over its limit is told; a constant, since nothing of its request is read. */
-const TOO_MANY = new TextEncoder().encode(
-  "HTTP/1.1 429 Too Many Requests\r\nretry-after: 60\r\ncontent-length: 0\r\n" +
-    "connection: close\r\n\r\n",
-);
 
 /** What doors need of the world. */
 export interface DoorsWorld {
@@ -29,7 +21,8 @@ export interface DoorsWorld {
 
 /** All doors of one agent. */
 export class Doors {
-  readonly #doors = new Map<string, Deno.Listener>();
+  readonly #doors = new Map<string, Door>();
+  #closed = false;
 
   constructor(
     private readonly world: DoorsWorld,
@@ -43,8 +36,9 @@ export class Doors {
     });
   }
 
-  /** Opens the doors of these accounts and closes all others. */
+  /** Opens the doors of these accounts and closes all others; nothing once all are closed. */
   open(uids: readonly string[]): void {
+    if (this.#closed) return;
     const { paths, privileged } = this.world;
     for (const uid of uids) {
       if (this.#doors.has(uid)) continue;
@@ -52,12 +46,12 @@ export class Doors {
       if (!isThere(sockets.dir)) continue;
       this.#listen(uid, sockets.agent, privileged ? Number(uid) : undefined, async () => {
         await this.worker.channel(uid, { ...this.clock() });
-        return sockets.worker;
+        return sockets.channel;
       });
     }
-    for (const [uid, listener] of this.#doors) {
+    for (const [uid, door] of this.#doors) {
       if (uid === CONTROL || uids.includes(uid)) continue;
-      listener.close();
+      door.close();
       this.#doors.delete(uid);
       const sockets = accountSockets(paths, uid);
       removeSocket(sockets.agent);
@@ -65,10 +59,11 @@ export class Doors {
     }
   }
 
-  /** Closes all. */
+  /** Closes all, for good: a worker that is about to end may still say whose it wants open. */
   close(): void {
     this.open([]);
-    for (const listener of this.#doors.values()) listener.close();
+    this.#closed = true;
+    for (const door of this.#doors.values()) door.close();
     removeSocket(this.world.paths.controlSocket);
   }
 
@@ -79,48 +74,12 @@ export class Doors {
     behind: () => Promise<string>,
   ): void {
     const listener = bindSocket(path, owner, () => Deno.listen({ transport: "unix", path }));
-    this.#doors.set(name, listener);
-    this.#accept(listener, behind).catch((error) => {
-      this.world.log.error("door.failed", { door: name, reason: String(error) });
-    });
+    const enter = async (connection: Deno.Conn) => {
+      using _hold = this.worker.hold();
+      await relay(connection, await behind());
+    };
+    this.#doors.set(name, new Door(listener, { ...this.world, name, enter }));
   }
-
-  async #accept(listener: Deno.Listener, behind: () => Promise<string>): Promise<void> {
-    let open = 0;
-    let minute = 0;
-    let count = 0;
-    for await (const connection of listener) {
-      const thisMinute = Math.floor(this.world.now() / 60_000);
-      if (thisMinute !== minute) [minute, count] = [thisMinute, 0];
-      if (open >= LIMITS.open || ++count > LIMITS.perMinute) {
-        refuse(connection);
-        continue;
-      }
-      open++;
-      this.#connect(connection, behind).finally(() => open--);
-    }
-  }
-
-  async #connect(connection: Deno.Conn, behind: () => Promise<string>): Promise<void> {
-    using _hold = this.worker.hold();
-    try {
-      using _connection = connection;
-      using worker = await Deno.connect({ transport: "unix", path: await behind() });
-      await Promise.race([
-        connection.readable.pipeTo(worker.writable),
-        worker.readable.pipeTo(connection.writable),
-      ]);
-    } catch (error) {
-      // Either side may hang up at any time; that ends this connection and nothing else.
-      this.world.log.debug("door.hung-up", { reason: String(error) });
-    }
-  }
-}
-
-function refuse(connection: Deno.Conn): void {
-  connection.write(TOO_MANY).catch(() => {
-    // It hung up before it was told.
-  }).finally(() => connection.close());
 }
 
 function isThere(path: string): boolean {

@@ -3,6 +3,7 @@ import { Problem } from "../platform/errors.ts";
 import type { SystemFacts } from "../platform/platform.ts";
 import { EnrollmentAnswer } from "./contract.ts";
 import { type DeviceKey, readDeviceKey } from "./device_key.ts";
+import { UsageError } from "./failure.ts";
 import { type IdentityWorld, isClone, readIdentity } from "./identity.ts";
 import { createDeviceKey } from "./new_device_key.ts";
 import { answerJson, openServerClient, refusal, type ServerClock } from "./server_client.ts";
@@ -16,7 +17,8 @@ export type EnrollmentWorld = IdentityWorld & { system: SystemFacts; now: () => 
 export interface EnrollmentOptions {
   /** URL of the agent server. */
   server: string;
-  connectKey: string;
+  /** Not asked for where the device is enrolled already. */
+  connectKey: () => Promise<string>;
   /** PEM of the authority that signs the server's TLS certificate. */
   serverCa?: string;
   proxy?: string;
@@ -31,6 +33,7 @@ export class EnrolledElsewhere extends Error {
  * Registers the device. A lost reply does no harm: the key is written first, and the agent server
  * answers the same key with the same device.
  *
+ * @throws UsageError when the server's URL is none
  * @throws EnrolledElsewhere when it is enrolled at another agent server
  * @throws Problem `unreachable`, `server-refused`, `bundle-rejected`
  */
@@ -49,8 +52,9 @@ export async function enroll(
         `move it to ${server}.`,
     );
   }
+  const connectKey = await options.connectKey();
   const key = await keyForEnrollment(world, server, options.serverCa);
-  const answer = await register(world, server, key, options);
+  const answer = await register(world, server, key, { ...options, connectKey });
   await verifyAnchors(answer.trustAnchors, new Date(world.now() + answer.clock.offset));
   world.state.saveSync({ clockOffset: answer.clock.offset });
   world.state.saveDevice({
@@ -95,7 +99,7 @@ async function register(
   world: EnrollmentWorld,
   server: string,
   key: DeviceKey,
-  options: EnrollmentOptions,
+  options: Omit<EnrollmentOptions, "connectKey"> & { connectKey: string },
 ): Promise<EnrollmentAnswer & { clock: ServerClock }> {
   const client = openServerClient({
     publicUrl: server,
@@ -141,12 +145,11 @@ async function register(
   }
 }
 
-/** @throws Problem `server-refused` for anything but an HTTPS URL */
+/** @throws UsageError for anything but an HTTPS URL */
 function serverUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== "https:" || url.username || url.search || url.hash) {
-    throw new Problem(
-      "server-refused",
+    throw new UsageError(
       `Cannot enrol at '${text}': give the agent server's https:// URL, without user or query.`,
     );
   }

@@ -74,7 +74,7 @@ export function controlChannel(actions: {
   return app;
 }
 
-/** One request in flight and 30 a minute; a held question does not count as in flight. */
+/** One request in flight and 30 a minute; a question that may be held does not count as in flight. */
 function limited(now: () => number) {
   let inFlight = 0;
   let minute = 0;
@@ -82,7 +82,7 @@ function limited(now: () => number) {
   const middleware = async (c: Context, next: () => Promise<void>) => {
     const thisMinute = Math.floor(now() / 60_000);
     if (thisMinute !== minute) [minute, count] = [thisMinute, 0];
-    const held = c.req.header("prefer") !== undefined;
+    const held = c.req.method === "GET" && c.req.header("prefer") !== undefined;
     if (++count > CHANNEL_LIMITS.perMinute || (!held && inFlight >= CHANNEL_LIMITS.inFlight)) {
       return c.json(
         { code: "internal", message: "Too many requests; ask again in a minute." },

@@ -102,13 +102,16 @@ Deno.test("a problem comes with its code and words", async () => {
 });
 
 Deno.test("one request in flight: a second one is refused until the first has ended", async () => {
-  const { work, post } = open();
+  const { work, post, ask } = open();
   let release = () => {};
   work.pending = new Promise((resolve) => release = resolve);
   const body = JSON.stringify({ csr: "-----BEGIN CERTIFICATE REQUEST-----\n" });
   const first = post("/certificates", body);
   while (work.requests === 0) await new Promise((resolve) => setTimeout(resolve, 0));
   assert.equal((await post("/reports", JSON.stringify(report))).status, 429);
+  // Only a question can be held: nothing else becomes one by saying so.
+  const held = { method: "POST", body, headers: { prefer: "wait=300" } };
+  assert.equal((await ask("/certificates", held)).status, 429);
   release();
   assert.equal((await first).status, 409);
   assert.equal((await post("/reports", JSON.stringify(report))).status, 204);

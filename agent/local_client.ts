@@ -12,10 +12,10 @@ import {
 export interface LocalClient {
   /**
    * This user's slice; with `etag` it is held open until the slice is another, for at most
-   * `waitSeconds`, and is undefined when it is not.
+   * `waitSeconds`, and is undefined when it is not. The signal gives it up, as if nobody answered.
    */
   slice(
-    known?: { etag: string; waitSeconds: number },
+    known?: { etag: string; waitSeconds: number; signal?: AbortSignal },
   ): Promise<{ etag: string; slice: UserSlice } | undefined>;
   /** Has the agent sign and send the request. @throws Problem as the agent's answer says */
   certificate(request: LocalCertificateRequest): Promise<LocalBundle>;
@@ -27,13 +27,18 @@ export interface LocalClient {
 export function openLocalClient(socketPath: string): LocalClient {
   const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socketPath } });
 
-  async function call(path: string, init: RequestInit, milliseconds: number): Promise<Response> {
+  async function call(
+    path: string,
+    init: RequestInit,
+    milliseconds: number,
+    ...signals: AbortSignal[]
+  ): Promise<Response> {
     let response: Response;
     try {
       response = await fetch(`http://agent${path}`, {
         ...init,
         client,
-        signal: AbortSignal.timeout(milliseconds),
+        signal: AbortSignal.any([AbortSignal.timeout(milliseconds), ...signals]),
       });
     } catch (cause) {
       throw new Problem(
@@ -61,7 +66,8 @@ export function openLocalClient(socketPath: string): LocalClient {
         ? { "if-none-match": known.etag, prefer: `wait=${known.waitSeconds}` }
         : {};
       const wait = (known?.waitSeconds ?? 0) * 1000 + 15_000;
-      const response = await call("/desired-state", { headers }, wait);
+      const signals = known?.signal ? [known.signal] : [];
+      const response = await call("/desired-state", { headers }, wait, ...signals);
       if (response.status === 304) return undefined;
       const slice = UserSlice.parse(await response.json());
       return { etag: response.headers.get("etag") ?? "", slice };

@@ -9,6 +9,7 @@ import {
   CertificateRequest,
   Instant,
   LeafKeyAlgorithm,
+  LIMITS,
   LiveLeaf,
   Pem,
   RemovedItem,
@@ -17,6 +18,7 @@ import {
   TrustAnchors,
   Uuid,
 } from "./contract.ts";
+import { oneLine } from "./text_lines.ts";
 
 /** A code that this version does not know (the other end may be newer) counts as `internal`. */
 const PROBLEM_CODE = z.enum(PROBLEM_CODES).catch("internal");
@@ -56,22 +58,25 @@ export const LocalCertificateRequest = CertificateRequest.extend({
   }).optional(),
 });
 
+/** Text of a user's: it can neither steer a terminal nor grow when it is told further in JSON. */
+const Line = (most: number) => z.string().max(most).transform(oneLine);
+
 /** What a user-agent reports after a run. */
 export const UserAgentReport = z.object({
   userId: Uuid,
   /** `renewing` is a leaf that still counts, whose renewal failed with `error`. */
   state: z.enum(["installed", "renewing", "waiting", "removing", "removed", "failed"]),
   serial: Serial.optional(),
-  leafName: z.string().max(256).optional(),
+  leafName: Line(256).optional(),
   notAfter: Instant.optional(),
   renewAt: Instant.optional(),
   /** The window that `renewAt` was drawn in. */
   renewal: RenewalWindow.optional(),
-  store: z.object({ kind: z.string().max(32), location: z.string().max(1024) }).optional(),
+  store: z.object({ kind: Line(32), location: Line(1024) }).optional(),
   /** Serials of our leaves in the store. */
   held: z.array(Serial).max(16),
-  error: z.object({ code: PROBLEM_CODE, message: z.string().max(2000) }).optional(),
-  removed: z.array(RemovedItem).max(256),
+  error: z.object({ code: PROBLEM_CODE, message: Line(2000) }).optional(),
+  removed: z.array(RemovedItem.extend({ id: Line(1024) })).max(LIMITS.removedItems),
 });
 
 /** What a user's ledger keeps of the last run, for that user's own `status`. */
@@ -82,6 +87,8 @@ export const LocalProblem = z.object({ code: PROBLEM_CODE, message: z.string().m
 
 /** The agent's answer to a certificate request: the server's bundle, bounded. */
 export const LocalBundle = z.object({
+  serial: Serial,
+  notAfter: Instant,
   leaf: Pem,
   intermediate: Pem,
   root: Pem,

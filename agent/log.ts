@@ -3,6 +3,7 @@
  * error. Written here in a few lines because the resident agent keeps its logger in memory for
  * years, and the library measured at 7 MB of the 50 that it may use.
  */
+import { oneLine } from "./text_lines.ts";
 
 /** Levels, least to most serious. */
 export const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
@@ -55,8 +56,7 @@ export function openLog(
 
 function textFields(fields: LogFields): string {
   return Object.entries(fields).filter(([, value]) => value !== undefined)
-    // deno-lint-ignore no-control-regex
-    .map(([name, value]) => ` ${name}=${String(value).replace(/[\u0000-\u001f\u007f]/g, " ")}`)
+    .map(([name, value]) => ` ${name}=${oneLine(String(value))}`)
     .join("");
 }
 

@@ -8,6 +8,7 @@ import { runAgentOnce } from "./agent_once.ts";
 import { type Config, readConfig } from "./config.ts";
 import { endSignal } from "./end_signal.ts";
 import { EXIT } from "./exit.ts";
+import { readIdentity } from "./identity.ts";
 import { lockFile, LockHeld } from "./lock.ts";
 import { openLog } from "./log.ts";
 import { pause } from "./pause.ts";
@@ -102,6 +103,11 @@ export async function agentOnceProcess(root: string | undefined): Promise<number
     return await runAgentOnce(world);
   } catch (error) {
     if (!(error instanceof LockHeld)) throw error;
+    const system = await device.platform.system();
+    if (await readIdentity({ ...device, system }) === undefined) {
+      world.log.error("device.not-enrolled", { fix: "device-trust enroll" });
+      return EXIT.notEnrolled;
+    }
     world.log.error("agent.refused", { reason: error.message });
     return EXIT.failed;
   } finally {

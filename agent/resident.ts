@@ -2,6 +2,7 @@
  * The resident agent as a process. What it needs to know of the system it has told by a process of
  * its own, once, because the modules that find it out would stay in memory for years.
  */
+import { Problem } from "../platform/errors.ts";
 import type { SystemPaths } from "../platform/paths.ts";
 import { runAgent } from "./agent.ts";
 import { endSignal } from "./end_signal.ts";
@@ -31,6 +32,7 @@ export async function residentAgent(root: string | undefined): Promise<number> {
   const prepared = await prepare(root);
   const { paths, machine, proxy, caStore, logLevel } = prepared;
   const log = openLog({ level: logLevel });
+  const signal = endSignal();
   if (caStore) Deno.env.set("DENO_TLS_CA_STORE", caStore === "system" ? "system" : "mozilla");
   try {
     using _lock = lockFile(`${paths.stateDir}/agent.lock`, "fail");
@@ -45,8 +47,8 @@ export async function residentAgent(root: string | undefined): Promise<number> {
       now: Date.now,
       random: Math.random,
       ...(proxy ? { proxy } : {}),
-      enrollByConfiguration: () => enrollByConfiguration(prepared),
-      signal: endSignal(),
+      enrollByConfiguration: () => enrollByConfiguration(prepared, signal),
+      signal,
     });
     return EXIT.done;
   } catch (error) {
@@ -58,25 +60,29 @@ export async function residentAgent(root: string | undefined): Promise<number> {
 
 async function prepare(root: string | undefined): Promise<Prepared> {
   const { code, output, errors } = await runSelf(root, "agent-prepare");
-  if (code !== 0) throw new Error(errors.replace(/^device-trust: /, ""));
+  if (code !== 0) throw new Problem("internal", errors);
   // Written by this very program.
   return JSON.parse(output);
 }
 
-async function enrollByConfiguration({ root, enrolls }: Prepared): Promise<boolean> {
+async function enrollByConfiguration(
+  { root, enrolls }: Prepared,
+  signal: AbortSignal,
+): Promise<boolean> {
   if (!enrolls) return false;
-  const { code, errors } = await runSelf(root, "enroll");
+  const { code, errors } = await runSelf(root, "enroll", signal);
   if (code === 0) return true;
-  throw new Error(errors);
+  throw new Problem("internal", errors);
 }
 
-async function runSelf(root: string | undefined, command: string) {
+async function runSelf(root: string | undefined, command: string, signal?: AbortSignal) {
   const { argv: [program, ...args], env } = selfProgram(root);
   const { code, stdout, stderr } = await new Deno.Command(program, {
     args: [...args, command],
     env,
     stdin: "null",
+    ...(signal ? { signal } : {}),
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes.slice(0, 64 * 1024)).trim();
-  return { code, output: text(stdout), errors: text(stderr) };
+  return { code, output: text(stdout), errors: text(stderr).replace(/^device-trust: /, "") };
 }

@@ -152,8 +152,18 @@ export function openServerClient(options: ServerClientOptions): ServerClient {
   return { clock, request, close: () => http.close() };
 }
 
-/** The text of an answer's JSON body. @throws Problem `server-refused` when it is not JSON */
+/** An answer's JSON body, parsed. @throws Problem `server-refused` when it is not JSON */
 export function answerJson(answer: ServerAnswer): unknown {
+  try {
+    return JSON.parse(answerText(answer));
+  } catch (cause) {
+    if (cause instanceof Problem) throw cause;
+    throw new Problem("server-refused", "The agent server's answer is not JSON.", { cause });
+  }
+}
+
+/** The text of a body that is to be JSON. @throws Problem `server-refused` when it says it is not */
+export function answerText(answer: ServerAnswer): string {
   const type = answer.headers.get("content-type") ?? "";
   if (!/^application\/(problem\+)?json\b/i.test(type)) {
     throw new Problem(
@@ -163,10 +173,23 @@ export function answerJson(answer: ServerAnswer): unknown {
     );
   }
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(answer.body));
+    return new TextDecoder("utf-8", { fatal: true }).decode(answer.body);
   } catch (cause) {
-    throw new Problem("server-refused", "The agent server's answer is not JSON.", { cause });
+    throw new Problem("server-refused", "The agent server's answer is not UTF-8.", { cause });
   }
+}
+
+/** A desired state as the server sent it. @throws Problem when the answer is none */
+export function sentState(answer: ServerAnswer): { etag: string; body: string } {
+  if (answer.status !== 200) throw refusal("read the desired state", answer);
+  const body = answerText(answer);
+  const etag = answer.headers.get("etag");
+  if (etag !== null) return { etag, body };
+  throw new Problem(
+    "server-refused",
+    "The agent server sent a desired state without an ETag, which was not taken. A proxy may have " +
+      "removed it.",
+  );
 }
 
 /** An unwelcome answer as a problem: what was asked, what came, what to do. */
@@ -176,7 +199,7 @@ export function refusal(action: string, answer: ServerAnswer): Problem {
   return new Problem(
     retry ? "unreachable" : "server-refused",
     `Cannot ${action}: the agent server answered ${answer.status}${type ? ` ${type}` : ""}. ` +
-      (retry ? "It is tried again." : "Look at the agent server's events for this device."),
+      (retry ? "That may pass by itself." : "Look at the agent server's events for this device."),
   );
 }
 
@@ -240,5 +263,5 @@ function unreachable(url: string, error: unknown): string {
     ? cause.message
     : String(cause);
   return `Cannot reach the agent server at ${url}: ${why}. Check the network, the server's name ` +
-    "and its certificate (--server-ca); it is tried again.";
+    "and its certificate (--server-ca).";
 }

@@ -1,18 +1,21 @@
 /** Where agent, worker and user-agents meet: Unix sockets in folders that belong to root. */
 import type { SystemPaths } from "../platform/paths.ts";
 
-/** The sockets of one account: the resident agent's, and the worker's while one runs. */
+/** The sockets of one account: the resident agent's, and two of the worker's while one runs. */
 export interface AccountSockets {
   dir: string;
-  /** Whoever can connect is that user (0600, owned by that uid). */
+  /** Whoever can connect is that user (0600, owned by that uid); so with the next. */
   agent: string;
   worker: string;
+  /** Where both doors lead to; root's. */
+  channel: string;
 }
 
 /** Socket paths of an account. */
 export function accountSockets(paths: SystemPaths, uid: string): AccountSockets {
   const dir = `${paths.usersRunDir}/${uid}`;
-  return { dir, agent: `${dir}/agent.sock`, worker: `${dir}/worker.sock` };
+  const at = (name: string) => `${dir}/${name}.sock`;
+  return { dir, agent: at("agent"), worker: at("worker"), channel: at("channel") };
 }
 
 /** Socket of the worker's part of the control channel; root alone reaches it. */

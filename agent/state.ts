@@ -59,7 +59,10 @@ const MIGRATIONS = [
 ] as const;
 
 /** How long the audit log is kept. */
+const DAY = 86_400_000;
 const EVENT_DAYS = 90;
+/** Events of one user in a day: a user's own reports cause them, and must not fill the disk. */
+const EVENTS_A_DAY = 500;
 
 /** Who this device is to its agent server. Certificates are PEM. */
 export interface DeviceRecord {
@@ -256,9 +259,13 @@ export class State {
     this.#run("DELETE FROM created_directory WHERE path = ?", path);
   }
 
-  /** Appends to the audit log; `detail` never holds a secret. */
+  /**
+   * Appends to the audit log; `detail` never holds a secret. Of one user it keeps the first 500 of
+   * a day.
+   */
   recordEvent(type: string, detail: string, userId?: string): void {
     const now = this.now();
+    if (userId !== undefined && this.#eventsSince(now - DAY, userId) >= EVENTS_A_DAY) return;
     this.#run(
       "INSERT INTO event (at, type, user_id, detail) VALUES (?, ?, ?, ?)",
       now,
@@ -266,7 +273,7 @@ export class State {
       userId ?? null,
       detail,
     );
-    this.#run("DELETE FROM event WHERE at < ?", now - EVENT_DAYS * 86_400_000);
+    this.#run("DELETE FROM event WHERE at < ?", now - EVENT_DAYS * DAY);
   }
 
   /** The newest events first. */
@@ -282,6 +289,11 @@ export class State {
 
   close(): void {
     this.#database.close();
+  }
+
+  #eventsSince(at: number, userId: string): number {
+    const sql = "SELECT count(*) AS events FROM event WHERE at > ? AND user_id = ?";
+    return Number(this.#get(sql, at, userId)?.events);
   }
 
   #get(sql: string, ...values: (string | number | null)[]): Row | undefined {

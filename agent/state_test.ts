@@ -77,6 +77,26 @@ Deno.test("the audit log only grows, and forgets after 90 days", () =>
     state.close();
   }));
 
+Deno.test("of one user the audit log takes 500 entries a day, and all of everybody else", () =>
+  inFolder((folder) => {
+    let now = 0;
+    const state = new State(`${folder}/state.db`, () => now);
+    for (let number = 1; number <= 501; number++) {
+      state.recordEvent("user.failed", `${number}`, user.userId);
+    }
+    assert.deepEqual(state.events(1).map(({ detail }) => detail), ["500"]);
+    state.recordEvent("user.failed", "another's", "33333333-3333-4333-8333-333333333333");
+    state.recordEvent("desired-state.changed", "the device's");
+    now = DAY;
+    state.recordEvent("user.installed", "the next day's", user.userId);
+    assert.deepEqual(state.events(3).map(({ detail }) => detail), [
+      "the next day's",
+      "the device's",
+      "another's",
+    ]);
+    state.close();
+  }));
+
 Deno.test("a state file of a newer version is refused and left as it is", () =>
   inFolder((folder) => {
     const path = `${folder}/state.db`;

@@ -7,6 +7,7 @@ import { isClone } from "./identity.ts";
 import { ledgerSummary } from "./ledger_summary.ts";
 import { lockHolder } from "./lock.ts";
 import { type DeviceRecord, type RecordedProblem, State, type UserRow } from "./state.ts";
+import { oneLine } from "./text_lines.ts";
 import { VERSION } from "./version.ts";
 
 /** `status --json` (DESIGN section 7). Times are RFC 3339. */
@@ -106,7 +107,7 @@ export function statusText(status: Status): string {
     ...status.users.flatMap(userLines),
     ...(status.users.length === 0 ? ["users         none is bound to this device"] : []),
   ];
-  return `${lines.join("\n")}\n`;
+  return `${lines.map(oneLine).join("\n")}\n`;
 }
 
 function userLines(user: UserStatus): string[] {

@@ -11,3 +11,8 @@ export class TextLineStream extends TransformStream<string, string> {
     });
   }
 }
+
+/** Text that others wrote, for a line on a terminal: it can neither end the line nor steer it. */
+export function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, " ");
+}

@@ -2,11 +2,13 @@
  * The user-agent: runs as one managed user, with that user's rights, and is the only one that
  * writes that user's stores. One run: slice -> observe -> reconcile -> apply -> read back -> report.
  */
+import { dirname } from "node:path";
 import { Problem, toProblem } from "../platform/errors.ts";
 import type { RunningBrowser } from "../platform/linux/running_browsers.ts";
 import type { CreatedPath, TrustStore } from "../platform/trust_store.ts";
 import { apply, forgetAbsent } from "./apply.ts";
 import type { RemovedItem } from "./contract.ts";
+import { NewerDatabase } from "./database.ts";
 import { Ledger } from "./ledger.ts";
 import type { LocalClient } from "./local_client.ts";
 import type { UserAgentReport, UserSlice } from "./local_contract.ts";
@@ -55,11 +57,12 @@ export async function runUserAgent(world: UserWorld): Promise<RunResult> {
 
 /** Runs for as long as `signal` lets it: at once, and whenever the slice changes. */
 export async function runUserAgentForever(world: UserWorld, signal: AbortSignal): Promise<void> {
+  const ended = new Promise((resolve) => signal.addEventListener("abort", resolve));
   let etag = "";
   let pause = 1000;
   while (!signal.aborted) {
     try {
-      const answer = await world.client.slice({ etag, waitSeconds: WAIT_SECONDS });
+      const answer = await world.client.slice({ etag, waitSeconds: WAIT_SECONDS, signal });
       if (!answer) continue;
       const result = await runSlice(world, answer.slice);
       etag = result === "done" ? answer.etag : "";
@@ -69,7 +72,7 @@ export async function runUserAgentForever(world: UserWorld, signal: AbortSignal)
       if (!(error instanceof Problem)) throw error;
       pause = Math.min(pause * 2, 300_000);
     }
-    await world.sleep(pause * (0.5 + world.random() / 2));
+    await Promise.race([world.sleep(pause * (0.5 + world.random() / 2)), ended]);
   }
 }
 
@@ -88,25 +91,65 @@ async function runSlice(world: UserWorld, slice: UserSlice): Promise<RunResult> 
 
 /** Brings the user's store to what the slice wants, and says how it is then. */
 async function settle(world: UserWorld, slice: UserSlice): Promise<UserAgentReport> {
-  await Deno.mkdir(world.stateDir, { recursive: true, mode: 0o700 });
-  const ledger = new Ledger(ledgerPath(world), world.now);
+  const ledger = await openLedger(world);
   let report: UserAgentReport;
+  let created: CreatedPath[];
   try {
-    const store = world.openStore({
-      create: slice.wanted,
-      recordPath: (created) => ledger.recordPath(created),
-    });
+    const store = openStore(world, slice, ledger);
     report = store ? await settleStore(world, slice, ledger, store) : removedReport(slice, []);
     const { deviceId, publicUrl } = slice;
     ledger.saveSummary(JSON.stringify({ ...report, deviceId, publicUrl }));
     if (!slice.final) return report;
-    const gone = await world.removeCreated(ledger.createdPaths());
+    created = ledger.createdPaths();
+    const gone = await world.removeCreated(created);
     report.removed.push(...gone.map((id) => ({ kind: "database" as const, id })));
   } finally {
     ledger.close();
   }
   await removeLedger(world);
+  // The ledger's own folder was in these.
+  await world.removeCreated(created);
   return report;
+}
+
+async function openLedger(world: UserWorld): Promise<Ledger> {
+  const path = ledgerPath(world);
+  try {
+    const made = await missingParents(world.stateDir);
+    await Deno.mkdir(world.stateDir, { recursive: true, mode: 0o700 });
+    const ledger = new Ledger(path, world.now);
+    for (const path of made) ledger.recordPath({ path, kind: "directory" });
+    return ledger;
+  } catch (cause) {
+    if (cause instanceof NewerDatabase) throw cause;
+    const { message } = toProblem(cause);
+    throw new Problem(
+      "internal",
+      `Cannot use the ledger ${path}: ${message}. Put right what is there; it is tried again.`,
+      { cause },
+    );
+  }
+}
+
+/** Folders above a folder that are not there, outermost first. */
+async function missingParents(folder: string): Promise<string[]> {
+  const parent = dirname(folder);
+  return await exists(parent) ? [] : [...await missingParents(parent), parent];
+}
+
+/** Undefined for a store that cannot be opened and that nothing was ever put into. */
+function openStore(world: UserWorld, slice: UserSlice, ledger: Ledger): TrustStore | undefined {
+  try {
+    return world.openStore({
+      create: slice.wanted,
+      recordPath: (created) => ledger.recordPath(created),
+    });
+  } catch (error) {
+    // The ledger knows of a thing before it exists. What it does not know keeps no removal waiting.
+    const holds = ledger.keys().length + ledger.certificates().length > 0;
+    if (slice.wanted || holds || toProblem(error).waiting) throw error;
+    return undefined;
+  }
 }
 
 async function settleStore(
@@ -249,7 +292,9 @@ async function exists(path: string): Promise<boolean> {
     await Deno.lstat(path);
     return true;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    const absent = error instanceof Deno.errors.NotFound ||
+      error instanceof Deno.errors.NotADirectory;
+    if (absent) return false;
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 /** The state rows of managed users: how they change, and what of it is news. */
 import type { Problem } from "../platform/errors.ts";
 import { backOff } from "./back_off.ts";
-import type { DesiredState } from "./contract.ts";
+import { type DesiredState, LIMITS } from "./contract.ts";
 import type { UserAgentReport } from "./local_contract.ts";
 import type { Log } from "./log.ts";
 import type { State, UserRow } from "./state.ts";
@@ -61,12 +61,12 @@ export class UserRows {
       checkedAt: now(),
       unreported: row.unreported || row.state !== next || removed.length > 0 ||
         row.details.serial !== details.serial || row.error?.message !== error?.message,
-      removed: [...row.removed, ...removed].slice(-256),
+      removed: [...row.removed, ...removed].slice(-LIMITS.removedItems),
     });
     const fields = { userId, user: row.username };
     if (error) log.warning(`user.${next}`, { ...fields, ...error });
     else log.info(`user.${next}`, { ...fields, serial: details.serial });
-    if (row.state !== next || error) {
+    if (row.state !== next || row.error?.message !== error?.message) {
       state.recordEvent(`user.${next}`, error?.message ?? details.serial ?? "", userId);
     }
   }
@@ -94,7 +94,7 @@ export class UserRows {
         ...rest,
         ...pending,
         attempts: row.error ? row.attempts : 0,
-        unreported: row.state !== told.state,
+        unreported: !isAsTold(row, told),
         removed: row.removed.slice(told.removed.length),
       });
     }
@@ -109,6 +109,12 @@ export class UserRows {
     const retryAt = this.world.now() + backOff(attempts, this.world.random);
     return { attempts, error, retryAt };
   }
+}
+
+/** Whether the agent server knows of a row all that there is to know, having heard of it so. */
+function isAsTold(row: UserRow, told: UserRow): boolean {
+  return row.state === told.state && row.details.serial === told.details.serial &&
+    row.error?.message === told.error?.message && row.removed.length <= told.removed.length;
 }
 
 /** Whether no user-agent ever ran for this user, so that nothing of ours can be in the store. */

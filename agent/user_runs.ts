@@ -33,6 +33,11 @@ export class UserRuns {
     this.#running.set(userId, run);
   }
 
+  /** Whether somebody's run goes on, or waits for its turn, beside this user's. */
+  othersRun(userId: string): boolean {
+    return this.#running.size > (this.#running.has(userId) ? 1 : 0);
+  }
+
   /** Resolves when no run is left. */
   async settle(): Promise<void> {
     while (this.#running.size > 0) {

@@ -2,6 +2,7 @@
 import type { Account } from "../platform/accounts.ts";
 import type { DevicePlatform, SelfProgram } from "../platform/platform.ts";
 import { DeviceWorker } from "./device_worker.ts";
+import { Door, relay } from "./door.ts";
 import { type Enrolled, readIdentity } from "./identity.ts";
 import { leave, type Leaving } from "./leave.ts";
 import { userChannel } from "./local_api.ts";
@@ -43,6 +44,14 @@ export interface Work {
   close: () => Promise<void>;
 }
 
+/** One account's channel and the door before it. */
+interface Channel {
+  server: Deno.HttpServer;
+  door: Door;
+  /** Makes room for a user-agent that is about to start. */
+  invite: () => void;
+}
+
 /** Opens work, or gives undefined when this device is not enrolled. */
 export async function openWork(world: WorkWorld): Promise<Work | undefined> {
   const { platform, state, now } = world;
@@ -63,7 +72,7 @@ export async function openWork(world: WorkWorld): Promise<Work | undefined> {
     ...(device.serverCa ? { serverCa: device.serverCa } : {}),
     ...(world.proxy ? { proxy: world.proxy } : {}),
   });
-  const channels = new Map<string, { server: Deno.HttpServer; invite: () => void }>();
+  const channels = new Map<string, Channel>();
   const worker = new DeviceWorker({ ...world, identity, client, openChannel });
   const stop = () => worker.stop();
   world.signal.addEventListener("abort", stop);
@@ -73,11 +82,23 @@ export async function openWork(world: WorkWorld): Promise<Work | undefined> {
     const open = channels.get(uid);
     if (open) return open.invite();
     makeRunFolders(platform.paths, platform.root, uid);
-    const path = accountSockets(platform.paths, uid).worker;
-    const owner = platform.privileged ? account.uid : undefined;
+    const { worker: front, channel } = accountSockets(platform.paths, uid);
     const { app, invite } = userChannel(worker, uid, now);
-    const server = bindSocket(path, owner, () => Deno.serve({ path, onListen() {} }, app.fetch));
-    channels.set(uid, { server, invite });
+    // Behind a door, because it would itself take every connection that a user makes.
+    const server = bindSocket(channel, undefined, () => {
+      return Deno.serve({ path: channel, onListen() {} }, app.fetch);
+    });
+    const owner = platform.privileged ? account.uid : undefined;
+    const listener = bindSocket(front, owner, () => {
+      return Deno.listen({ transport: "unix", path: front });
+    });
+    const enter = (connection: Deno.Conn) => relay(connection, channel);
+    const door = new Door(listener, { name: uid, log: world.log, now, enter });
+    const startOver = () => {
+      door.startOver();
+      invite();
+    };
+    channels.set(uid, { server, door, invite: startOver });
   }
 
   return {
@@ -90,10 +111,12 @@ export async function openWork(world: WorkWorld): Promise<Work | undefined> {
     async close() {
       world.signal.removeEventListener("abort", stop);
       worker.stop();
-      for (const [uid, { server }] of channels) {
+      for (const [uid, { server, door }] of channels) {
+        door.close();
         // A user-agent that still holds a question open would hold the end up.
         await Promise.race([server.shutdown(), new Promise((done) => setTimeout(done, 500))]);
-        removeSocket(accountSockets(platform.paths, uid).worker);
+        const sockets = accountSockets(platform.paths, uid);
+        for (const path of [sockets.worker, sockets.channel]) removeSocket(path);
       }
       client.close();
       lock[Symbol.dispose]();

@@ -14,25 +14,36 @@ export interface WorkerEvents {
   failed: (code: number) => void;
 }
 
-/** Starts workers as needed and lets them end when idle; at most one runs at a time. */
+/** A worker that takes messages. */
+interface Worker {
+  child: Deno.ChildProcess;
+  writer: WritableStreamDefaultWriter<Uint8Array>;
+  /** Messages that it was sent. */
+  sent: number;
+  /** Whether it has dealt with all of them. */
+  idle: boolean;
+  channelWaiters: Map<string, (() => void)[]>;
+}
+
+/**
+ * Starts workers as needed and lets them end when idle. At most one takes messages; one that was
+ * told to end may still be closing when its successor starts, which waits for its lock.
+ */
 export class WorkerHandle {
-  #process:
-    | { child: Deno.ChildProcess; writer: WritableStreamDefaultWriter<Uint8Array> }
-    | undefined;
-  #sent = 0;
+  #worker: Worker | undefined;
   #holds = 0;
-  #idle: IdleAnswer | undefined;
   #stopping = false;
-  readonly #channelWaiters = new Map<string, (() => void)[]>();
+  /** Every worker that lives, with its end. */
+  readonly #alive = new Map<Deno.ChildProcess, Promise<void>>();
 
   constructor(private readonly program: SelfProgram, private readonly events: WorkerEvents) {}
 
   /** Tells the worker something, starting one when none runs. */
   send(message: WorkerMessage): void {
-    const { writer } = this.#process ??= this.#start();
-    this.#sent++;
-    this.#idle = undefined;
-    writer.write(new TextEncoder().encode(`${JSON.stringify(message)}\n`)).catch(() => {
+    const worker = this.#worker ??= this.#start();
+    worker.sent++;
+    worker.idle = false;
+    worker.writer.write(new TextEncoder().encode(`${JSON.stringify(message)}\n`)).catch(() => {
       // The worker ended: #ended tells so, with its exit code.
     });
   }
@@ -40,8 +51,9 @@ export class WorkerHandle {
   /** Resolves when the worker listens on an account's channel, or has ended. */
   channel(uid: string, clock: WorkerMessage["clock"]): Promise<void> {
     return new Promise((resolve) => {
-      this.#channelWaiters.set(uid, [...this.#channelWaiters.get(uid) ?? [], resolve]);
       this.send({ do: "channel", uid, clock });
+      const waiters = this.#worker?.channelWaiters;
+      waiters?.set(uid, [...waiters.get(uid) ?? [], resolve]);
     });
   }
 
@@ -56,16 +68,14 @@ export class WorkerHandle {
     };
   }
 
-  /** Ends the worker now; its user-agents end with it. */
+  /** Ends what runs now; user-agents end with their worker. */
   async stop(): Promise<void> {
-    const child = this.#process?.child;
-    if (!child) return;
     this.#stopping = true;
-    child.kill("SIGTERM");
-    await child.status;
+    for (const child of this.#alive.keys()) child.kill("SIGTERM");
+    await Promise.all(this.#alive.values());
   }
 
-  #start() {
+  #start(): Worker {
     const [command, ...args] = this.program.argv;
     const child = new Deno.Command(command, {
       args: [...args, "agent-worker"],
@@ -74,39 +84,51 @@ export class WorkerHandle {
       stdout: "piped",
       stderr: "inherit",
     }).spawn();
-    const process = { child, writer: child.stdin.getWriter() };
-    this.#sent = 0;
-    this.#read(child).then(() => child.status).then((status) => {
-      const wasIdle = this.#idle !== undefined;
-      this.#process = undefined;
-      for (const waiters of this.#channelWaiters.values()) for (const wake of waiters) wake();
-      this.#channelWaiters.clear();
-      if (!wasIdle && !this.#stopping) this.events.failed(status.code);
+    const worker: Worker = {
+      child,
+      writer: child.stdin.getWriter(),
+      sent: 0,
+      idle: false,
+      channelWaiters: new Map(),
+    };
+    const end = this.#read(worker).then(() => child.status).then(({ code }) => {
+      this.#alive.delete(child);
+      this.#ended(worker, code);
     });
-    return process;
+    this.#alive.set(child, end);
+    return worker;
   }
 
-  async #read(child: Deno.ChildProcess): Promise<void> {
-    const lines = child.stdout.pipeThrough(new TextDecoderStream())
+  async #read(worker: Worker): Promise<void> {
+    const lines = worker.child.stdout.pipeThrough(new TextDecoderStream())
       .pipeThrough(new TextLineStream());
     for await (const line of lines) {
       // Written by this very program, in a process that only we started.
       const answer: WorkerAnswer = JSON.parse(line);
       if (answer.is === "refused") this.events.refused(answer.message);
       else if (answer.is === "channel") {
-        for (const wake of this.#channelWaiters.get(answer.uid) ?? []) wake();
-        this.#channelWaiters.delete(answer.uid);
-      } else if (answer.handled === this.#sent) {
-        this.#idle = answer;
+        for (const wake of worker.channelWaiters.get(answer.uid) ?? []) wake();
+        worker.channelWaiters.delete(answer.uid);
+      } else if (answer.handled === worker.sent) {
+        worker.idle = true;
         this.#endIfIdle();
         this.events.idle(answer);
       }
     }
   }
 
+  #ended(worker: Worker, code: number): void {
+    if (this.#worker === worker) this.#worker = undefined;
+    for (const waiters of worker.channelWaiters.values()) for (const wake of waiters) wake();
+    if (!worker.idle && !this.#stopping) this.events.failed(code);
+  }
+
+  /** What comes from here on is for a new worker: this one reads no more. */
   #endIfIdle(): void {
-    if (!this.#idle || this.#holds > 0 || !this.#process) return;
-    this.#process.writer.close().catch(() => {
+    const worker = this.#worker;
+    if (!worker?.idle || this.#holds > 0) return;
+    this.#worker = undefined;
+    worker.writer.close().catch(() => {
       // It ended by itself.
     });
   }

@@ -28,7 +28,7 @@ const PATH = "/admin/v1/policies";
 const PolicyParam = z.object({ policyId: Uuid });
 
 /** A policy as a list shows it can be sent back as it is. */
-const PolicyReplacement = PolicyBody.extend({ policyId: Uuid.optional() })
+const PolicyReplacement = z.strictObject({ ...PolicyBody.shape, policyId: Uuid.optional() })
   .openapi("PolicyReplacement");
 
 const listRoute = createRoute({

@@ -36,6 +36,8 @@ export function enrollmentRoute(app: OpenAPIHono<DeviceEnv>, context: ServerCont
     guesses.check(address, now);
     const request = c.req.valid("json");
     const thumbprint = await requireEnrollmentSignature(context, c.req, request.publicKey);
+    // Others from there may have guessed while this signature was verified.
+    guesses.check(address, now);
     const connectKey = findConnectKey(context, request.connectKey);
     if (!connectKey) {
       guesses.wrong(address, now);

@@ -35,7 +35,7 @@ async function readBody(
   const reader = stream.getReader();
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
-    () => late.reject(new RequestProblem("slow-request", "Send the body without pausing")),
+    () => late.reject(unfinished("slow-request", "Send the body without pausing")),
     milliseconds,
   );
   const chunks: Uint8Array[] = [];
@@ -69,10 +69,12 @@ function joined(chunks: Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
 }
 
 function tooLarge(maxBytes: number): RequestProblem {
-  return new RequestProblem("body-too-large", `A body here has at most ${maxBytes} bytes`, {
-    // The rest of the body stays unread, so the connection is of no further use.
-    headers: { connection: "close" },
-  });
+  return unfinished("body-too-large", `A body here has at most ${maxBytes} bytes`);
+}
+
+/** The rest of the body stays unread, so the connection is of no further use. */
+function unfinished(type: "body-too-large" | "slow-request", message: string): RequestProblem {
+  return new RequestProblem(type, message, { headers: { connection: "close" } });
 }
 
 /** Wrong guesses that an address may make at once, and how long one takes to be forgiven. */

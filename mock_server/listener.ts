@@ -66,11 +66,18 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   );
   const server = createServer(settings, handle);
   server.on("clientError", refuse);
+  // Before the handshake there is no way to answer, and an answer that waits for one never ends.
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
+  const sockets = new Set<Duplex>();
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(options.port, options.host, resolve);
   });
-  return { port: portOf(server), [Symbol.asyncDispose]: () => close(server) };
+  return { port: portOf(server), [Symbol.asyncDispose]: () => close(server, sockets) };
 }
 
 function peerOf(socket: Socket, asked: boolean): Peer {
@@ -114,9 +121,13 @@ function portOf(server: Server): number {
   return address.port;
 }
 
-function close(server: Server): Promise<void> {
+/** `sockets` are all that there are: of a connection that shakes hands yet, the server knows none. */
+function close(server: Server, sockets: ReadonlySet<Duplex>): Promise<void> {
   return new Promise((resolve) => {
-    const cut = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
+    const cut = setTimeout(() => {
+      server.closeAllConnections();
+      for (const socket of sockets) socket.destroy();
+    }, CLOSE_MS);
     server.close(() => {
       clearTimeout(cut);
       resolve();

@@ -55,8 +55,11 @@ export const PolicyBody = z.strictObject({
   action: PolicyAction,
 }).openapi("PolicyBody");
 
-/** A policy with its id, as lists show it. */
-export const Policy = PolicyBody.extend({ policyId: Uuid }).openapi("Policy");
+/**
+ * A policy with its id, as lists show it. Not an `extend`, which the contract would describe as
+ * `allOf` of two objects of which each forbids the other's members.
+ */
+export const Policy = z.strictObject({ ...PolicyBody.shape, policyId: Uuid }).openapi("Policy");
 
 /** `POST /admin/v1/policies/evaluate`: a request that is only imagined. */
 export const EvaluationRequest = z.strictObject({

@@ -36,9 +36,14 @@ export interface RequestOptions {
   peer?: Peer;
 }
 
-/** Everything under test, and ways to make more devices. */
-export interface ScratchServer extends Scratch {
+/** What a device needs of a server: what it is configured with, its clock, and a way to it. */
+export interface DeviceHost extends Pick<Scratch, "context" | "clock"> {
+  /** `peer` is who seems to ask, where that is not known from a connection. */
   fetch(request: Request, peer?: Peer): Promise<Response>;
+}
+
+/** Everything under test, and ways to make more devices. */
+export interface ScratchServer extends Scratch, DeviceHost {
   /** A device with a key, not enrolled. */
   newDevice(): Promise<ScratchDevice>;
   /** An enrolled device with one managed user. */
@@ -84,13 +89,13 @@ export class ScratchDevice {
   deviceId = "";
 
   private constructor(
-    readonly server: ScratchServer,
+    readonly server: DeviceHost,
     readonly keys: CryptoKeyPair,
     readonly publicKey: { kty: "EC"; crv: "P-256"; x: string; y: string },
   ) {}
 
   /** Makes a key. */
-  static async create(server: ScratchServer): Promise<ScratchDevice> {
+  static async create(server: DeviceHost): Promise<ScratchDevice> {
     const keys = await newKeys("P-256");
     const { x = "", y = "" } = await crypto.subtle.exportKey("jwk", keys.publicKey);
     return new ScratchDevice(server, keys, { kty: "EC", crv: "P-256", x, y });

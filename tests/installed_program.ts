@@ -12,8 +12,8 @@ export async function installProgram(): Promise<Program> {
   await Deno.mkdir(`${FOLDER}/cache`);
   const main = fileURLToPath(new URL("../main.ts", import.meta.url));
   await execute(Deno.execPath(), "bundle", "--quiet", "--output", `${FOLDER}/main.js`, main);
-  await Deno.create(`${FOLDER}/deno`).then((file) => file.close());
-  await execute("mount", "--bind", Deno.execPath(), `${FOLDER}/deno`);
+  await Deno.create(INSTALLED_DENO).then((file) => file.close());
+  await execute("mount", "--bind", Deno.execPath(), INSTALLED_DENO);
   const binary = "/usr/local/bin/device-trust";
   await Deno.writeTextFile(binary, LAUNCHER, { mode: 0o755 });
   return [binary];
@@ -21,7 +21,10 @@ export async function installProgram(): Promise<Program> {
 
 const FOLDER = "/usr/local/lib/device-trust";
 
+/** The Deno that runs it, for other programs that a story's users run. */
+export const INSTALLED_DENO = `${FOLDER}/deno`;
+
 const LAUNCHER = `#!/bin/sh
 export DENO_DIR=${FOLDER}/cache DENO_NO_UPDATE_CHECK=1
-exec ${FOLDER}/deno run -A --quiet --no-prompt --cached-only ${FOLDER}/main.js "$@"
+exec ${INSTALLED_DENO} run -A --quiet --no-prompt --cached-only ${FOLDER}/main.js "$@"
 `;

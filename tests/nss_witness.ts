@@ -70,8 +70,17 @@ export function plantOwnThings(directory: string, ca: ThrowawayCa): void {
   run("pk12util", "-i", file("own.p12"), ...database, "-W", "x");
 }
 
+/** What certutil tells of a database. */
+export interface CertutilState {
+  /** Nickname -> trust flags. */
+  trust: Record<string, string>;
+  /** PEM. */
+  certificates: string[];
+  keys: string[];
+}
+
 /** All that certutil tells of a database, so that two moments can be compared. */
-export function certutilState(directory: string): unknown {
+export function certutilState(directory: string): CertutilState {
   const trust = certutilTrust(directory);
   const certificates = Object.keys(trust).map((name) =>
     run("certutil", "-L", "-d", `sql:${directory}`, "-n", name, "-a")

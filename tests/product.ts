@@ -41,8 +41,8 @@ export async function runProgram(
   return { code, out: text(stdout), err: text(stderr) };
 }
 
-/** A mock agent server with its administrator at hand. Disposing of it ends it. */
-export interface DrivenServer extends ServerFile, AsyncDisposable {
+/** What an administrator does at an agent server. Disposing of it closes connections. */
+export interface Administration extends Disposable {
   /** A request to the admin API; `path` begins behind `/admin/v1`. @throws Error unless 2xx */
   admin(method: string, path: string, body?: unknown): Promise<unknown>;
   /** Makes `NAME@example.com`, bound to the local account `username`. Gives the userId. */
@@ -50,6 +50,39 @@ export interface DrivenServer extends ServerFile, AsyncDisposable {
   /** Turns Global Certificate Distribution ON or OFF. */
   distribute(on: boolean): Promise<void>;
 }
+
+/** Administers the agent server that wrote this `server.json`. */
+export async function administer(file: ServerFile): Promise<Administration> {
+  const client = Deno.createHttpClient({ caCerts: [await Deno.readTextFile(file.serverCa)] });
+  const admin = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+    const response = await fetch(`${file.agentUrl}/admin/v1${path}`, {
+      method,
+      client,
+      headers: { authorization: `Bearer ${file.adminToken}`, "content-type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return text === "" ? undefined : JSON.parse(text);
+  };
+  return {
+    admin,
+    async bind(deviceId, username) {
+      const user = await admin("POST", "/users", { email: `${username}@example.com` });
+      const userId = idOf(user);
+      await admin("PUT", `/devices/${deviceId}/users/${userId}`, { username });
+      return userId;
+    },
+    async distribute(on) {
+      await admin("PUT", "/settings", { globalCertificateDistribution: on });
+    },
+    [Symbol.dispose]: () => client.close(),
+  };
+}
+
+/** A mock agent server with its administrator at hand. Disposing of it ends it. */
+export interface DrivenServer
+  extends ServerFile, Omit<Administration, keyof Disposable>, AsyncDisposable {}
 
 /** Starts `mock-server` on free ports, with its data in `folder`. */
 export async function startMockServer(
@@ -70,33 +103,15 @@ export async function startMockServer(
   await until("the mock agent server has started", () => ended || exists(path));
   if (ended) throw new Error("The mock agent server ended at its start.");
   const file = ServerFile.parse(JSON.parse(await Deno.readTextFile(path)));
-  const client = Deno.createHttpClient({ caCerts: [await Deno.readTextFile(file.serverCa)] });
-
-  const admin = async (method: string, path: string, body?: unknown): Promise<unknown> => {
-    const response = await fetch(`${file.agentUrl}/admin/v1${path}`, {
-      method,
-      client,
-      headers: { authorization: `Bearer ${file.adminToken}`, "content-type": "application/json" },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-    return text === "" ? undefined : JSON.parse(text);
-  };
+  const administration = await administer(file);
+  let disposed = false;
   return {
     ...file,
-    admin,
-    async bind(deviceId, username) {
-      const user = await admin("POST", "/users", { email: `${username}@example.com` });
-      const userId = idOf(user);
-      await admin("PUT", `/devices/${deviceId}/users/${userId}`, { username });
-      return userId;
-    },
-    async distribute(on) {
-      await admin("PUT", "/settings", { globalCertificateDistribution: on });
-    },
+    ...administration,
     async [Symbol.asyncDispose]() {
-      client.close();
+      // A test may have ended it before.
+      if (!disposed) administration[Symbol.dispose]();
+      disposed = true;
       if (!ended) child.kill("SIGTERM");
       await child.status;
     },
@@ -106,7 +121,7 @@ export async function startMockServer(
 /** A device with its administrator at hand. Disposing of it ends its agent. */
 export interface DrivenDevice extends AsyncDisposable {
   /** Enrols it. Gives the deviceId. */
-  enroll(server: DrivenServer): Promise<string>;
+  enroll(server: Pick<ServerFile, "agentUrl" | "serverCa" | "connectKey">): Promise<string>;
   /** Starts the agent; gives its process id. */
   startAgent(): number;
   /** `status --json`. */

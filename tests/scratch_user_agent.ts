@@ -155,6 +155,8 @@ export class ScratchUserAgent {
       this.userId !== USER || this.skew !== 0;
     if (!again && !misbehaves) this.issued.push(leaf);
     return {
+      serial: leaf.serial,
+      notAfter: leaf.notAfter.toISOString(),
       leaf: tampered ?? leaf.pem,
       intermediate: this.signer.intermediate.pem,
       root: this.signer.root.pem,

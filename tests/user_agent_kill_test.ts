@@ -64,9 +64,11 @@ class Agent {
     const day = (count: number) => new Date(Date.now() + count * 86_400_000).toISOString();
     const { root, intermediate } = this.authority;
     return {
+      serial: leaf.serial,
       leaf: leaf.pem,
       intermediate: intermediate.pem,
       root: root.pem,
+      notAfter: leaf.notAfter.toISOString(),
       renewal: { start: day(14), end: day(16) },
     };
   }
