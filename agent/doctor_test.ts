@@ -99,12 +99,17 @@ Deno.test("each link of the device fails by itself, with its words and its remed
   const rows: [string, Partial<DoctorFacts>, string, RegExp][] = [
     ["config", { config: "Cannot use 'x'." }, "config", /^Cannot use 'x'\. -> /],
     ["leaving", { device: { ...device, leaving: true } }, "leaving", /is leaving.* -> /],
-    ["no key", { device: { ...device, key: "missing" } }, "device-key", /missing -> .*unenroll/],
+    [
+      "no key",
+      { device: { ...device, key: "missing" } },
+      "device-key",
+      /missing -> device-trust enroll --server/,
+    ],
     [
       "bad key",
       { device: { ...device, key: { code: "internal", message: "Not a key." } } },
       "device-key",
-      /^Not a key\. -> .*unenroll/,
+      /^Not a key\. -> device-trust enroll --server/,
     ],
     ["no agent", { agent: { running: false } }, "agent", /systemctl enable --now device-trust/],
     [
