@@ -189,6 +189,10 @@ async function askAsAdministrator({ admin }: Checked, deviceId: string, userId: 
   await admin(409, `PUT devices/${deviceId}/users/${bobId}`, { username: "alice" });
   await admin(404, `PUT devices/${NOWHERE}/users/${bobId}`, { username: "bob" });
 
+  await admin(200, "PUT faults", { faults: [{ kind: "latency", rate: 0, milliseconds: 1 }] });
+  await admin(200, "GET faults");
+  await admin(200, "PUT faults", {});
+
   await admin(200, "GET certificates/renew");
   await admin(200, "POST certificates/renew", { spreadSeconds: 60 });
   await admin(200, "GET certificates/renew");

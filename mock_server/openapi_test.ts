@@ -2,10 +2,7 @@ import assert from "node:assert/strict";
 import { Contract, references } from "./scratch_contract.ts";
 import { type ScratchServer, withServer } from "./scratch_device.ts";
 
-/**
- * The requests of DESIGN section 5, but for `/openapi.json` itself and `/metrics`, and for the
- * mock's `/admin/v1/faults`, which is not built yet.
- */
+/** The requests of DESIGN section 5, but for `/openapi.json` itself and `/metrics`. */
 const REQUESTS = `
 POST /v1/devices
 GET /v1/devices/{deviceId}/desired-state
@@ -37,6 +34,8 @@ POST /admin/v1/certificates/{serial}/revoke
 POST /admin/v1/certificates/renew
 GET /admin/v1/certificates/renew
 GET /admin/v1/events
+GET /admin/v1/faults
+PUT /admin/v1/faults
 GET /
 GET /challenge
 `.trim().split("\n");
