@@ -60,7 +60,8 @@ export async function setHostileStage(step: Step): Promise<HostileStage> {
       await execute("groupadd", "--gid", "60690", "--key", "GID_MAX=60699", EXTRA_GROUP);
       await execute("usermod", "--append", "--groups", EXTRA_GROUP, mallory.name);
       const client = await attacker(mallory);
-      // Nothing of the product has any business in there.
+      // Nothing of the product has any business in there; where this project lies does not matter.
+      Deno.chdir("/");
       for (const folder of ["/tmp", "/var/tmp"]) {
         await execute("mount", "-t", "tmpfs", "-o", "ro,mode=1777", "tmpfs", folder);
       }
