@@ -96,6 +96,9 @@ export class SecretRun implements AsyncDisposable {
     this.#watch.look();
     await this[Symbol.asyncDispose]();
     const found = this.evidence.find([ANY_KEY, ...this.#secrets.keys()]);
+    for (const sightings of found.values()) {
+      for (const sighting of sightings) sighting.place = finalPlace(sighting.place);
+    }
     const out: Record<string, Sighting[]> = {};
     for (const [{ name }, file] of this.#secrets) {
       const sightings = found.get(name) ?? [];
@@ -115,6 +118,11 @@ export class SecretRun implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#watch[Symbol.asyncDispose]();
   }
+}
+
+/** A file, or a folder of files, is made beside its place, no less closed, and then renamed. */
+function finalPlace(place: string): string {
+  return place.replace(/\/\.([^/]+)\.new-[^/]+\//, "/$1/").replace(/\.new$/, "");
 }
 
 /** An NSS database's keys, and SQLite's journal of them. */

@@ -12,7 +12,7 @@ import { checkCsr } from "../ca/csr.ts";
 import { type IssuedLeaf, issueLeaf } from "../ca/issue.ts";
 import { sha256Hex } from "../ca/signature.ts";
 import { openNssdb } from "../platform/linux/nssdb.ts";
-import { certutilKeys, certutilTrust } from "./nss_witness.ts";
+import { certutilKeys, certutilTrust, treeState } from "./nss_witness.ts";
 import { testWith } from "./skip.ts";
 
 const CHILD = fileURLToPath(new URL("user_agent_kill_child.ts", import.meta.url));
@@ -137,8 +137,10 @@ testWith(
         agent.final = true;
         const removed = await run(home, at);
         await run(home, 0);
-        assert.deepEqual([...Deno.readDirSync(`${home}/.local/state`)], []);
-        assert.ok(![...Deno.readDirSync(home)].some(({ name }) => name === ".pki"));
+        // Killed in its last step it may leave folders that every desktop makes, empty.
+        const left = treeState(home).map((entry) => entry.slice(home.length).split(" ")[0] ?? "");
+        const desktop = ["/.local", "/.local/state"];
+        assert.deepEqual(left.filter((path) => !desktop.includes(path)), []);
         kills += [installed, renewed, removed].filter((finished) => !finished).length;
         finished = installed && renewed && removed;
       }
