@@ -122,7 +122,8 @@ export class SecretRun implements AsyncDisposable {
 
 /** A file, or a folder of files, is made beside its place, no less closed, and then renamed. */
 function finalPlace(place: string): string {
-  return place.replace(/\/\.([^/]+)\.new-[^/]+\//, "/$1/").replace(/\.new$/, "");
+  return place.replace(/\/\.([^/]+)\.new-[^/]+\//, "/$1/").replace(/\.new$/, "")
+    .replace(/(\/var\/lib\/device-trust)\/\.device-trust-[0-9a-f]{16}\.tmp$/, "$1/device.key");
 }
 
 /** An NSS database's keys, and SQLite's journal of them. */
