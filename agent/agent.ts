@@ -30,7 +30,10 @@ const WAIT = { seconds: 240, least: 30, grace: 15 } as const;
  */
 const EARLY = 1000;
 
-/** News in a row, each in less than that, that many users' certificates may well make. */
+/** News in less than this were there already, and no change that the question waited for. */
+const AT_ONCE = 100;
+
+/** News in a row, each at once, that many users' certificates may well make. */
 const BURST = 10;
 
 /** A wall clock that jumps by more than this has slept: ask again at once. Milliseconds. */
@@ -216,7 +219,7 @@ class Watch {
     const unchanged = answer.status === 304 ||
       answer.status === 200 && answer.headers.get("etag") === this.#etag;
     this.#early = unchanged && took < EARLY ? this.#early + 1 : 0;
-    this.#news = !unchanged && took < EARLY ? this.#news + 1 : 0;
+    this.#news = !unchanged && took < AT_ONCE ? this.#news + 1 : 0;
     if (unchanged) {
       this.#synced();
       return undefined;
