@@ -60,7 +60,7 @@ export interface RunningProgram extends AsyncDisposable {
   log(): string;
   /** Waits until a text is in the log. */
   untilLogged(text: string): Promise<void>;
-  /** Paths of the files that it has open now. */
+  /** Paths of the files that it has open now. @throws Error when it has ended */
   openFiles(): string[];
   signal(signal: Deno.Signal): void;
   /** Sends the signal and waits for the end. */
@@ -93,6 +93,8 @@ export function startProgram(
   const end = async (signal: Deno.Signal): Promise<End> => {
     const started = performance.now();
     if (!ended) child.kill(signal);
+    // One that a test has stopped would not hear it.
+    if (!ended) child.kill("SIGCONT");
     const { code } = await child.status;
     const took = performance.now() - started;
     await reading;
@@ -107,7 +109,10 @@ export function startProgram(
         return logged.includes(text);
       });
     },
-    openFiles: () => ended ? [] : openFiles(child.pid),
+    openFiles() {
+      if (ended) throw new Error(`It has ended:\n${logged}`);
+      return openFiles(child.pid);
+    },
     signal: (signal) => child.kill(signal),
     end,
     async ended() {
