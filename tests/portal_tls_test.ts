@@ -57,7 +57,8 @@ async function challengeByOpenssl(portal: Portal, ...args: string[]) {
       .concat("-CAfile", portal.server.serverCa, args),
     text,
   );
-  const json = /\r\n\r\n(\{.*\})/.exec(out)?.[1];
+  // Behind the answer openssl may print a session, in which any character can stand.
+  const json = /\r\n\r\n(\{[^{}]*\})/.exec(out)?.[1];
   return {
     printed: out + err,
     reused: /^Reused, /m.test(out),
@@ -103,7 +104,8 @@ for (const version of VERSIONS) {
         ...withKey(portal, "forged.key"),
       );
       assert.equal(answer, undefined);
-      assert.match(printed, /alert decrypt error/);
+      // The runtime closes at once, and its alert does not always get out before that.
+      assert.match(printed, /alert decrypt error|unexpected eof|Connection reset/);
     });
   });
 
