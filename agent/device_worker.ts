@@ -153,7 +153,7 @@ export class DeviceWorker {
       this.#runs.start(userId);
     }
     await this.settle();
-    this.#renewNow.clear();
+    for (const { userId } of rows) this.#renewNow.delete(userId);
     return rows.map((row) => {
       const { details, error } = state.user(row.userId) ?? row;
       const { serial } = details;

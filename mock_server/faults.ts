@@ -165,7 +165,9 @@ async function spoil(context: ServerContext, c: Context, fault: Fault): Promise<
       });
       break;
     case "wrong-chain":
-      if (c.res.ok && c.res.status !== 204) c.res = await ofStrangers(context, c.res);
+      if (c.res.headers.get("content-type")?.startsWith("application/json")) {
+        c.res = await ofStrangers(context, c.res);
+      }
   }
 }
 

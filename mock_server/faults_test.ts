@@ -104,6 +104,8 @@ Deno.test("certificates of a wrong chain look right and are another authority's"
     await assert.rejects(verifyBundle(bundle, { ...expected, pinned }), Problem);
     const { trustAnchors } = DesiredState.parse(await (await device.desired()).json());
     assert.notEqual(trustAnchors.root, root.pem);
+    const list = await server.fetch(new Request(`${server.context.publicUrl}/v1/crl`));
+    assert.equal(list.status, 200, "what holds no certificate stays as it is");
   });
 });
 
