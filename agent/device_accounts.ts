@@ -11,6 +11,48 @@ export type AccountFinding =
   /** The user is to hold nothing, and there is no store of theirs left that could hold it. */
   | { row: UserRow; is: "gone" };
 
+/** The accounts that serve managed users, as they were found last. */
+export class DeviceAccounts {
+  readonly #served = new Map<string, Account>();
+
+  /** @param lookUp an account by its name. Throws Problem */
+  constructor(private readonly lookUp: (username: string) => Promise<Account>) {}
+
+  /** Looks every row's account up anew, and says what became of each row. */
+  async find(
+    rows: readonly UserRow[],
+    isWanted: (userId: string) => boolean,
+  ): Promise<AccountFinding[]> {
+    const findings = await findAccounts(rows, isWanted, this.lookUp);
+    this.#served.clear();
+    for (const finding of findings) {
+      if (finding.is === "served") this.#served.set(finding.row.userId, finding.account);
+    }
+    return findings;
+  }
+
+  /** The account that serves a user. */
+  of(userId: string): Account | undefined {
+    return this.#served.get(userId);
+  }
+
+  /** The user that an account serves, by the account's id. */
+  userOf(uid: string): string | undefined {
+    for (const [userId, account] of this.#served) if (String(account.uid) === uid) return userId;
+    return undefined;
+  }
+
+  /** Users that an account serves. */
+  userIds(): string[] {
+    return [...this.#served.keys()];
+  }
+
+  /** Every account that serves somebody. */
+  all(): Account[] {
+    return [...this.#served.values()];
+  }
+}
+
 /**
  * Looks every row's account up. An account serves one user: one that the desired state wants comes
  * before one that is to be removed, whose things the other's user-agent removes.

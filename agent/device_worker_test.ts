@@ -122,9 +122,9 @@ class Scratch {
     const instead = this.userAgent.get(account.name);
     if (instead) return await instead();
     const uid = String(account.uid);
-    const slice = this.worker.slice(uid);
+    const slice = this.worker.requests.slice(uid);
     const serial = slice.leaves[0]?.serial ?? "aa";
-    this.worker.report(uid, {
+    this.worker.requests.report(uid, {
       userId: slice.userId,
       state: slice.wanted ? "installed" : "removed",
       ...(slice.wanted ? { serial } : {}),
@@ -220,7 +220,7 @@ Deno.test("a new filter is touched once, for browsers that were starting when it
       scratch.now += BROWSER_START_TIME;
       scratch.endPause();
       await new Promise((resolve) => setTimeout(resolve, 0));
-      assert.equal(scratch.worker.slice("1001").filterWrittenAt, scratch.now);
+      assert.equal(scratch.worker.requests.slice("1001").filterWrittenAt, scratch.now);
       scratch.filterWrittenAt = scratch.now;
       return { code: 1, timedOut: false, errors: "" };
     });
@@ -253,7 +253,7 @@ Deno.test("the filters stay while one user's store cannot be emptied", () =>
     await scratch.desired(leafed);
     await scratch.worker.settle();
     scratch.userAgent.set("bob", () => {
-      scratch.worker.report("1002", {
+      scratch.worker.requests.report("1002", {
         userId: bob,
         state: "removing",
         held: [],
@@ -386,7 +386,7 @@ Deno.test("a report for another user is refused", () =>
     await scratch.desired(leafed);
     await scratch.worker.settle();
     const forged = { userId: bob, state: "removed" as const, held: [], removed: [] };
-    assert.throws(() => scratch.worker.report("1001", forged), Problem);
+    assert.throws(() => scratch.worker.requests.report("1001", forged), Problem);
     assert.deepEqual(scratch.states(), { alice: "installed", bob: "installed" });
   }));
 
@@ -409,7 +409,7 @@ const window = { start: "1970-01-02T00:00:00Z", end: "1970-01-03T00:00:00Z" };
 /** A user-agent that reports a leaf with a plan. */
 function reports(scratch: Scratch, serial: string, renewAt: string) {
   return () => {
-    scratch.worker.report("1001", {
+    scratch.worker.requests.report("1001", {
       userId: alice,
       state: "installed",
       serial,
@@ -460,7 +460,7 @@ Deno.test("renew() has everybody, or one user, renew now, and says who did", () 
     await scratch.desired(leafed);
     await scratch.worker.settle();
     scratch.userAgent.set("alice", () => {
-      assert.equal(scratch.worker.slice("1001").renewNow, true);
+      assert.equal(scratch.worker.requests.slice("1001").renewNow, true);
       return reports(scratch, "bb", window.start)();
     });
     scratch.log.length = 0;
@@ -473,7 +473,7 @@ Deno.test("renew() has everybody, or one user, renew now, and says who did", () 
       ["alice", false],
       ["bob", false],
     ]);
-    assert.equal(scratch.worker.slice("1001").renewNow, undefined);
+    assert.equal(scratch.worker.requests.slice("1001").renewNow, undefined);
     assert.deepEqual(await scratch.worker.renew("carol"), []);
   }));
 

@@ -2,7 +2,6 @@
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { Problem, toProblem } from "../platform/errors.ts";
-import type { DeviceWorker } from "./device_worker.ts";
 import type { Leaving } from "./leave.ts";
 import {
   CHANNEL_LIMITS,
@@ -11,9 +10,10 @@ import {
   RenewalRequest,
   UserAgentReport,
 } from "./local_contract.ts";
+import type { UserRequests } from "./user_requests.ts";
 
-/** What the channel needs of the worker. Each method is about the user that an account serves. */
-export type UserWork = Pick<DeviceWorker, "slice" | "onChange" | "certificate" | "report">;
+/** What the channel needs. Each method is about the user that an account serves. */
+export type UserWork = Pick<UserRequests, "slice" | "onChange" | "certificate" | "report">;
 
 /** Longest that a question is held open, seconds. */
 const LONGEST_WAIT = 300;
@@ -23,7 +23,7 @@ const LONGEST_WAIT = 300;
  * so), and nothing here lets one name another: the account's own user is the only one there is.
  */
 export function userChannel(
-  worker: UserWork,
+  work: UserWork,
   uid: string,
   now: () => number,
 ): { app: Hono; invite: () => void } {
@@ -37,20 +37,20 @@ export function userChannel(
   app.get("/desired-state", async (c) => {
     const known = c.req.header("if-none-match");
     const wait = waitSeconds(c.req.header("prefer"));
-    let answer = await sliceAnswer(worker, uid);
+    let answer = await sliceAnswer(work, uid);
     if (known === answer.etag && wait > 0) {
-      await changed(worker, wait, c.req.raw.signal);
-      answer = await sliceAnswer(worker, uid);
+      await changed(work, wait, c.req.raw.signal);
+      answer = await sliceAnswer(work, uid);
     }
     if (known === answer.etag) return c.body(null, 304);
     return c.body(answer.body, 200, { etag: answer.etag, "content-type": "application/json" });
   });
   app.post("/certificates", async (c) => {
     const request = LocalCertificateRequest.parse(await jsonBody(c));
-    return c.json(await worker.certificate(uid, request));
+    return c.json(await work.certificate(uid, request));
   });
   app.post("/reports", async (c) => {
-    worker.report(uid, UserAgentReport.parse(await jsonBody(c)));
+    work.report(uid, UserAgentReport.parse(await jsonBody(c)));
     return c.body(null, 204);
   });
   app.notFound((c) => c.json({ code: "internal", message: "No such request." }, 404));
@@ -106,10 +106,10 @@ function limited(now: () => number) {
 }
 
 async function sliceAnswer(
-  worker: UserWork,
+  work: UserWork,
   uid: string,
 ): Promise<{ body: string; etag: string }> {
-  const body = JSON.stringify(worker.slice(uid));
+  const body = JSON.stringify(work.slice(uid));
   // The clock moves on without being news.
   const { clock: _, ...news } = JSON.parse(body);
   const digest = await crypto.subtle.digest(
@@ -119,10 +119,10 @@ async function sliceAnswer(
   return { body, etag: `"${new Uint8Array(digest).slice(0, 16).toHex()}"` };
 }
 
-async function changed(worker: UserWork, seconds: number, gone: AbortSignal): Promise<void> {
+async function changed(work: UserWork, seconds: number, gone: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
     const timer = setTimeout(finish, seconds * 1000);
-    const stop = worker.onChange(finish);
+    const stop = work.onChange(finish);
     gone.addEventListener("abort", finish);
     function finish() {
       clearTimeout(timer);

@@ -83,7 +83,7 @@ export async function openWork(world: WorkWorld): Promise<Work | undefined> {
     if (open) return open.invite();
     makeRunFolders(platform.paths, platform.root, uid);
     const { worker: front, channel } = accountSockets(platform.paths, uid);
-    const { app, invite } = userChannel(worker, uid, now);
+    const { app, invite } = userChannel(worker.requests, uid, now);
     // Behind a door, because it would itself take every connection that a user makes.
     const server = bindSocket(channel, undefined, () => {
       return Deno.serve({ path: channel, onListen() {} }, app.fetch);
