@@ -1,4 +1,5 @@
 /** Does what reconcile says to one user's store: ledger first, then the thing, then a look at it. */
+import { sameBytes } from "../ca/der.ts";
 import type { RunningBrowser } from "../platform/linux/running_browsers.ts";
 import type { StoreContents } from "../platform/trust_store.ts";
 import type { RemovedItem } from "./contract.ts";
@@ -47,7 +48,7 @@ export async function apply(
         });
         break;
       case "install-authority":
-        await installAuthority(world, slice, action.role);
+        await installAuthority(world, action.role, certificateDer(slice.trustAnchors[action.role]));
         break;
       case "install-leaf":
         if (requested) await installLeaf(world, slice, seen, requested);
@@ -100,10 +101,9 @@ function remove(
 
 async function installAuthority(
   world: ApplyWorld,
-  slice: UserSlice,
   role: "root" | "intermediate",
+  der: Uint8Array,
 ): Promise<void> {
-  const der = certificateDer(slice.trustAnchors[role]);
   const { serial, commonName } = await describeCertificate(der);
   world.ledger.recordCertificate({ sha256: await sha256Hex(der), role, serial, commonName });
   await world.store.install(role, der);
@@ -113,8 +113,14 @@ async function installLeaf(
   world: ApplyWorld,
   slice: UserSlice,
   seen: Observation,
-  { bundle: { leaf }, renewal }: RequestedLeaf,
+  { bundle: { leaf, ...chain }, renewal }: RequestedLeaf,
 ): Promise<void> {
+  for (const role of ["root", "intermediate"] as const) {
+    // Of an earlier generation, when the leaf was issued before the anchors were renewed.
+    const { sha256, der } = chain[role];
+    const isPinned = sameBytes(der, certificateDer(slice.trustAnchors[role]));
+    if (!isPinned && !seen.present.has(sha256)) await installAuthority(world, role, der);
+  }
   world.ledger.recordCertificate({
     sha256: leaf.sha256,
     role: "leaf",

@@ -3,18 +3,16 @@ import { Problem } from "../platform/errors.ts";
 import { type CertificateAnswer, DesiredState, type DesiredUser } from "./contract.ts";
 import type { UserSlice } from "./local_contract.ts";
 import { sameWindow } from "./renewal.ts";
-import type { DeviceRecord, UserRow } from "./state.ts";
+import type { UserRow } from "./state.ts";
+import type { Anchors } from "./verify.ts";
 
 /**
- * A desired state as sent, or why it is refused as a whole: one bad part and nothing changes.
+ * A desired state as sent, or why it is refused as a whole: one bad part and nothing changes. Its
+ * trust anchors are yet to be judged (trust_anchors.ts).
  *
- * @param pinned the device's record; a desired state with other anchors is not from its server
  * @throws Problem `bundle-rejected` naming what is wrong
  */
-export function acceptDesiredState(
-  json: unknown,
-  pinned: Pick<DeviceRecord, "root" | "intermediate">,
-): DesiredState {
+export function parseDesiredState(json: unknown): DesiredState {
   const parsed = DesiredState.safeParse(json);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
@@ -24,17 +22,8 @@ export function acceptDesiredState(
         `${issue?.message ?? "is malformed"}. Correct it at the agent server.`,
     );
   }
-  const { trustAnchors, users } = parsed.data;
-  if (trustAnchors.root !== pinned.root || trustAnchors.intermediate !== pinned.intermediate) {
-    throw new Problem(
-      "bundle-rejected",
-      "The desired state was refused and nothing changed: its trust anchors are not the ones that " +
-        "were pinned at enrolment. If the agent server was set up anew, run " +
-        "'device-trust unenroll' and enrol this device again.",
-    );
-  }
-  const ids = new Set(users.map((user) => user.userId));
-  if (ids.size !== users.length) {
+  const ids = new Set(parsed.data.users.map((user) => user.userId));
+  if (ids.size !== parsed.data.users.length) {
     throw new Problem(
       "bundle-rejected",
       "The desired state was refused and nothing changed: it lists a user twice.",
@@ -52,6 +41,8 @@ export interface SliceContext {
   clock: UserSlice["clock"];
   filterWrittenAt?: number;
   renewNow: boolean;
+  /** Pinned before the present ones, newest first. */
+  formerAnchors: readonly Anchors[];
 }
 
 /** One user's slice; a user that the desired state does not name is to hold nothing. */
@@ -71,13 +62,18 @@ export function sliceFor(
     final: context.leaving || user === undefined,
     keyAlgorithm: desired.certificate.keyAlgorithm,
     overlapSeconds: desired.certificate.overlapSeconds,
-    trustAnchors: desired.trustAnchors,
+    trustAnchors: anchorsOf(desired),
+    ...(context.formerAnchors.length > 0 ? { formerAnchors: [...context.formerAnchors] } : {}),
     ...(wanted && user?.renewal ? { renewal: user.renewal } : {}),
     ...(wanted && context.renewNow ? { renewNow: true } : {}),
     leaves: wanted ? user?.leaves ?? [] : [],
     clock: context.clock,
     ...(context.filterWrittenAt === undefined ? {} : { filterWrittenAt: context.filterWrittenAt }),
   };
+}
+
+function anchorsOf({ trustAnchors: { root, intermediate } }: DesiredState): Anchors {
+  return { root, intermediate };
 }
 
 /** Whether the user is to hold a leaf. */

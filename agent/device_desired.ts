@@ -1,12 +1,13 @@
 /** The desired state as this device holds it: accepted, stored, and cut by user. */
 import { Problem, toProblem } from "../platform/errors.ts";
-import type { CertificateAnswer, DesiredState } from "./contract.ts";
-import { acceptDesiredState, sliceFor, withIssuedLeaf } from "./desired.ts";
+import type { CertificateAnswer, DesiredState, TrustAnchors } from "./contract.ts";
+import { parseDesiredState, sliceFor, withIssuedLeaf } from "./desired.ts";
 import type { Enrolled } from "./identity.ts";
 import type { UserSlice } from "./local_contract.ts";
 import type { Log } from "./log.ts";
 import type { ServerClient } from "./server_client.ts";
-import type { State } from "./state.ts";
+import type { DeviceRecord, State } from "./state.ts";
+import { followAnchors, type PinnedAnchors } from "./trust_anchors.ts";
 
 /** What the desired state depends on. */
 export interface DesiredWorld {
@@ -14,45 +15,50 @@ export interface DesiredWorld {
   identity: Enrolled;
   client: Pick<ServerClient, "clock">;
   log: Log;
+  now: () => number;
 }
 
 /** The desired state of one device. */
 export class DeviceDesired {
   /** The stored one, parsed once. */
-  #accepted: { body: string; desired: DesiredState } | undefined;
+  #current: { body: string; desired: DesiredState } | undefined;
 
   constructor(private readonly world: DesiredWorld) {}
 
   /**
-   * Takes a desired state as the server sent it.
+   * Takes a desired state as the server sent it, and follows its trust anchors when they are
+   * successors of the pinned ones.
    *
    * @throws Problem `bundle-rejected` when it is refused; then nothing changed
    */
-  take(etag: string, body: string): void {
-    const { state, identity, log } = this.world;
+  async take(etag: string, body: string): Promise<void> {
+    const { state, log } = this.world;
+    const before = state.desired()?.body;
     try {
-      acceptDesiredState(parseJson(body), identity.device);
+      const { trustAnchors } = parseDesiredState(parseJson(body));
+      const successor = await this.#successor(trustAnchors);
+      state.transaction(() => {
+        if (successor) this.#pin(successor);
+        state.saveDesired(etag, body);
+      });
     } catch (error) {
       const problem = toProblem(error);
       state.recordEvent("desired-state.refused", problem.message);
       throw problem;
     }
-    if (state.desired()?.body !== body) {
-      state.recordEvent("desired-state.changed", `ETag ${etag}`);
-      log.info("desired-state.changed", { etag });
-    }
-    state.saveDesired(etag, body);
+    if (body === before) return;
+    state.recordEvent("desired-state.changed", `ETag ${etag}`);
+    log.info("desired-state.changed", { etag });
   }
 
   /** The stored one; undefined before the first. */
   get current(): DesiredState | undefined {
     const body = this.world.state.desired()?.body;
     if (body === undefined) return undefined;
-    if (this.#accepted?.body !== body) {
-      const desired = acceptDesiredState(parseJson(body), this.world.identity.device);
-      this.#accepted = { body, desired };
+    if (this.#current?.body !== body) {
+      this.#current = { body, desired: parseDesiredState(parseJson(body)) };
     }
-    return this.#accepted.desired;
+    return this.#current.desired;
   }
 
   /** Whether the device leaves its server: nothing of us is to stay. */
@@ -73,6 +79,7 @@ export class DeviceDesired {
       leaving: this.leaving,
       clock: { ...client.clock },
       renewNow: more.renewNow,
+      formerAnchors: identity.device.former ?? [],
       ...(more.filterWrittenAt === undefined ? {} : { filterWrittenAt: more.filterWrittenAt }),
     });
   }
@@ -85,6 +92,31 @@ export class DeviceDesired {
     if (!desired || !stored) return;
     state.saveDesired(stored.etag, JSON.stringify(withIssuedLeaf(desired, userId, leaf)));
   }
+
+  /** The anchors to pin instead of the present ones, proved; undefined while those stay. */
+  async #successor(offered: TrustAnchors): Promise<PinnedAnchors | undefined> {
+    const { identity, client, now } = this.world;
+    const pinned = pinnedBy(identity.device);
+    const serverTime = new Date(now() + client.clock.offset);
+    const next = await followAnchors(pinned, offered, serverTime);
+    return next === pinned ? undefined : next;
+  }
+
+  #pin(anchors: PinnedAnchors): void {
+    const { state, identity, log } = this.world;
+    const device = state.device() ?? identity.device;
+    state.saveDevice({ ...device, ...anchors });
+    Object.assign(identity.device, anchors);
+    state.recordEvent(
+      "trust-anchors.renewed",
+      device.root === anchors.root ? "intermediate" : "root and intermediate",
+    );
+    log.info("trust-anchors.renewed");
+  }
+}
+
+function pinnedBy({ root = "", intermediate = "", former }: DeviceRecord): PinnedAnchors {
+  return { root, intermediate, former: former ?? [] };
 }
 
 function parseJson(body: string): unknown {

@@ -80,7 +80,7 @@ export class DeviceWorker {
    * @throws Problem `bundle-rejected` when it is refused; then nothing changed
    */
   async desired(etag: string, body: string, check: boolean): Promise<void> {
-    this.#desired.take(etag, body);
+    await this.#desired.take(etag, body);
     await this.sync(check);
   }
 

@@ -6,7 +6,7 @@ import { toProblem } from "../platform/errors.ts";
 import type { DoctorPlatform, SelfProgram } from "../platform/platform.ts";
 import { type Config, readConfig } from "./config.ts";
 import { LIMITS } from "./contract.ts";
-import { acceptDesiredState, wants } from "./desired.ts";
+import { parseDesiredState, wants } from "./desired.ts";
 import { readDeviceKey } from "./device_key.ts";
 import type { DeviceFacts, DoctorFacts, ServerFacts, SyncFacts } from "./doctor.ts";
 import { gatherUsers, type UserQuestion } from "./doctor_user_facts.ts";
@@ -70,7 +70,7 @@ async function deviceFacts(world: DoctorWorld, config: Config): Promise<Partial<
     if (!record) return {};
     const device = await describeDevice(record, world);
     const stored = state.sync();
-    const desired = desiredOf(state, record);
+    const desired = desiredOf(state);
     const sync: SyncFacts = {
       ...(stored.lastSync === undefined ? {} : { lastSync: stored.lastSync }),
       ...(stored.error ? { error: stored.error } : {}),
@@ -167,11 +167,11 @@ async function lookAtKey(path: string): Promise<DeviceFacts["key"]> {
   }
 }
 
-function desiredOf(state: State, record: DeviceRecord) {
+function desiredOf(state: State) {
   const stored = state.desired();
   try {
     if (!stored) throw new Error("The server has not said yet what it wants of this device.");
-    return acceptDesiredState(JSON.parse(stored.body), record);
+    return parseDesiredState(JSON.parse(stored.body));
   } catch (error) {
     const { code, message } = toProblem(error);
     return { code, message };

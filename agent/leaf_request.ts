@@ -71,6 +71,7 @@ export async function requestLeaf(
     userId: slice.userId,
     brand: slice.brand,
     pinned: slice.trustAnchors,
+    former: slice.formerAnchors ?? [],
     now: new Date(world.now() + slice.clock.offset),
   });
   if (Date.parse(answer.renewal.start) >= bundle.leaf.notAfter.getTime()) {

@@ -26,6 +26,8 @@ const PROBLEM_CODE = z.enum(PROBLEM_CODES).catch("internal");
 /** Bounds of the channel: requests in flight and requests a minute, for one user. */
 export const CHANNEL_LIMITS = { inFlight: 1, perMinute: 30, bodyBytes: 64 * 1024 } as const;
 
+const Anchors = TrustAnchors.pick({ root: true, intermediate: true });
+
 /** One user's slice of the desired state, and what the user-agent needs to act on it. */
 export const UserSlice = z.object({
   deviceId: Uuid,
@@ -39,7 +41,9 @@ export const UserSlice = z.object({
   keyAlgorithm: LeafKeyAlgorithm,
   overlapSeconds: z.number(),
   /** The pinned ones. */
-  trustAnchors: TrustAnchors,
+  trustAnchors: Anchors,
+  /** Pinned before these, newest first: what their keys signed is ours too. */
+  formerAnchors: z.array(Anchors).max(16).optional(),
   renewal: RenewalWindow.optional(),
   /** An administrator wants the current leaf renewed now, whatever its window. */
   renewNow: z.boolean().optional(),

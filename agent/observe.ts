@@ -17,30 +17,32 @@ export interface Observation extends ActualStore {
 
 /**
  * Tells ours from everybody else's (DESIGN invariant 2): a certificate is ours when the ledger has
- * it, or when it is a leaf for this device that the pinned intermediate's key signed. A name alone
+ * it, or when it is a leaf for this device that a pinned intermediate's key signed. A name alone
  * makes nothing ours.
+ *
+ * @param intermediates the pinned one and those that were pinned before it, DER
  */
 export async function observe(
   contents: StoreContents,
   ledger: Ledger,
   slice: Pick<UserSlice, "deviceId" | "brand">,
-  pinnedIntermediate: Uint8Array,
+  intermediates: readonly Uint8Array[],
 ): Promise<Observation> {
   const recorded = new Map(ledger.certificates().map((row) => [row.sha256, row]));
-  const leaves: ActualLeaf[] = [];
+  const leaves: Omit<ActualLeaf, "chain">[] = [];
   const descriptions = new Map<string, CertificateDescription>();
-  const authorities: ActualStore["authorities"][number][] = [];
+  const authorities: Authority[] = [];
   const foreign: string[] = [];
 
   for (const certificate of contents.certificates) {
     const row = recorded.get(certificate.sha256);
+    const description = await describe(certificate);
     if (row && row.role !== "leaf") {
-      authorities.push({ role: row.role, sha256: certificate.sha256 });
+      authorities.push({ role: row.role, sha256: certificate.sha256, description });
       continue;
     }
-    const description = await describe(certificate);
     if (!description) continue;
-    if (row || await isOurLeaf(certificate, description, slice.deviceId, pinnedIntermediate)) {
+    if (row || await isOurLeaf(certificate, description, slice.deviceId, intermediates)) {
       descriptions.set(certificate.sha256, description);
       leaves.push({
         sha256: certificate.sha256,
@@ -57,9 +59,12 @@ export async function observe(
   const stored = new Set(contents.keys);
   const leafKeys = leaves.filter((leaf) => leaf.hasKey).map((leaf) => leaf.spkiSha256);
   return {
-    leaves,
+    leaves: leaves.map((leaf) => ({
+      ...leaf,
+      chain: chainOf(descriptions.get(leaf.sha256), authorities),
+    })),
     keys: [...new Set([...ledger.keys().filter((key) => stored.has(key)), ...leafKeys])],
-    authorities,
+    authorities: authorities.map(({ role, sha256 }) => ({ role, sha256 })),
     present: new Set(contents.certificates.map((certificate) => certificate.sha256)),
     descriptions,
     foreign,
@@ -70,11 +75,40 @@ async function isOurLeaf(
   certificate: StoredCertificate,
   description: CertificateDescription,
   deviceId: string,
-  pinnedIntermediate: Uint8Array,
+  intermediates: readonly Uint8Array[],
 ): Promise<boolean> {
-  return description.issuerCommonName === INTERMEDIATE_NAME &&
-    description.uris.some((uri) => parseLeafUri(uri)?.deviceId === deviceId) &&
-    await issuedByAnchor(certificate.der, pinnedIntermediate);
+  if (
+    description.issuerCommonName !== INTERMEDIATE_NAME ||
+    !description.uris.some((uri) => parseLeafUri(uri)?.deviceId === deviceId)
+  ) return false;
+  for (const intermediate of intermediates) {
+    if (await issuedByAnchor(certificate.der, intermediate)) return true;
+  }
+  return false;
+}
+
+/** An authority of ours in the store. */
+interface Authority {
+  role: "root" | "intermediate";
+  sha256: string;
+  description: CertificateDescription | undefined;
+}
+
+/**
+ * SHA-256 of our authorities above a certificate, by the key identifiers that they all have. A
+ * self-signed root ends it.
+ */
+function chainOf(
+  below: CertificateDescription | undefined,
+  authorities: readonly Authority[],
+): string[] {
+  const issuer = authorities.find(({ sha256, description }) =>
+    description !== undefined && sha256 !== below?.sha256 &&
+    description.keyIdentifier === below?.issuerKeyIdentifier
+  );
+  if (!issuer) return [];
+  const rest = authorities.filter((authority) => authority !== issuer);
+  return [issuer.sha256, ...chainOf(issuer.description, rest)];
 }
 
 /** Other people's certificates may be anything: one that cannot be read is not ours. */

@@ -30,6 +30,8 @@ export interface ActualLeaf {
   /** Milliseconds since 1970. */
   notAfter: number;
   hasKey: boolean;
+  /** SHA-256 of our authorities in the store that it hangs on: intermediate, then root. */
+  chain: readonly string[];
 }
 
 /** What of ours, and which anchors of anybody's, one user's store holds. */
@@ -89,10 +91,13 @@ export function reconcile(
   const pending = request ? actual.keys.find((key) => !leafKeys.has(key)) : undefined;
 
   const keptLeaves = new Set(kept.map((leaf) => leaf.sha256));
-  const keptKeys = new Set(
-    kept.filter((leaf) => !outlived.includes(leaf)).map((leaf) => leaf.spkiSha256),
-  );
-  const anchors = new Set(desired.anchors ? Object.values(desired.anchors) : []);
+  const staying = kept.filter((leaf) => !outlived.includes(leaf));
+  const keptKeys = new Set(staying.map((leaf) => leaf.spkiSha256));
+  // Authorities of an earlier generation leave with their last leaf.
+  const authorities = new Set([
+    ...desired.anchors ? Object.values(desired.anchors) : [],
+    ...staying.flatMap((leaf) => leaf.chain),
+  ]);
   return [
     ...(request ? [requestLeaf(pending, signer)] : []),
     ...missingAuthorities(desired, actual),
@@ -102,7 +107,7 @@ export function reconcile(
       .map(({ sha256 }) => ({ do: "remove-leaf" as const, sha256 })),
     ...actual.keys.filter((key) => !keptKeys.has(key) && key !== pending)
       .map((spkiSha256) => ({ do: "remove-key" as const, spkiSha256 })),
-    ...actual.authorities.filter(({ sha256 }) => !anchors.has(sha256))
+    ...actual.authorities.filter(({ sha256 }) => !authorities.has(sha256))
       .map(({ role, sha256 }) => ({ do: "remove-authority" as const, role, sha256 })),
   ];
 }

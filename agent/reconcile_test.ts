@@ -21,7 +21,26 @@ function leaf(serial: string, options: Partial<ActualLeaf> = {}): ActualLeaf {
     spkiSha256: `key-${serial}`,
     notAfter: NOW + 10 * DAY,
     hasKey: true,
+    chain: [anchors.intermediate, anchors.root],
     ...options,
+  };
+}
+
+/** The authorities of a generation before the pinned one. */
+const elders = { root: "R".repeat(64), intermediate: "I".repeat(64) };
+const elderChain = [elders.intermediate, elders.root];
+
+/** A store that also holds the authorities of the generation before. */
+function storeOfTwo(leaves: ActualLeaf[]): ActualStore {
+  const { authorities, present, ...rest } = store(leaves);
+  return {
+    ...rest,
+    authorities: [
+      ...authorities,
+      { role: "root", sha256: elders.root },
+      { role: "intermediate", sha256: elders.intermediate },
+    ],
+    present: new Set([...present, ...elderChain]),
   };
 }
 
@@ -225,6 +244,42 @@ const worlds: [string, DesiredStore, ActualStore, typeof known, Action[]][] = [
     [{ do: "request-leaf", signer: "sha-a" }, { do: "install-leaf" }],
   ],
   [
+    "keeps the authorities of an earlier generation while a leaf hangs on them",
+    on(current("b"), overlap("a")),
+    storeOfTwo([leaf("a", { chain: elderChain }), leaf("b")]),
+    known,
+    [],
+  ],
+  [
+    "removes the authorities of an earlier generation with their last leaf",
+    on(current("b")),
+    storeOfTwo([leaf("a", { chain: elderChain }), leaf("b")]),
+    known,
+    [
+      { do: "remove-leaf", sha256: "sha-a" },
+      { do: "remove-key", spkiSha256: "key-a" },
+      { do: "remove-authority", role: "root", sha256: elders.root },
+      { do: "remove-authority", role: "intermediate", sha256: elders.intermediate },
+    ],
+  ],
+  [
+    "installs a new generation's authorities beside those that the current leaf hangs on",
+    on(current("a")),
+    {
+      ...store([leaf("a", { chain: elderChain })]),
+      authorities: [
+        { role: "root", sha256: elders.root },
+        { role: "intermediate", sha256: elders.intermediate },
+      ],
+      present: new Set(elderChain),
+    },
+    known,
+    [
+      { do: "install-authority", role: "root" },
+      { do: "install-authority", role: "intermediate" },
+    ],
+  ],
+  [
     "leaves an anchor alone that somebody else had put there",
     off,
     { ...empty, present: new Set([anchors.root]) },
@@ -244,14 +299,16 @@ const anyLeaf = fc.record({
   serial,
   notAfter: fc.integer({ min: NOW - 2 * DAY, max: NOW + 2 * DAY }),
   hasKey: fc.boolean(),
+  chain: fc.constantFrom(elderChain, [anchors.intermediate, anchors.root]),
 }).map((options) => leaf(options.serial, options));
 const anyStore = fc.record({
   leaves: fc.uniqueArray(anyLeaf, { selector: (leaf) => leaf.sha256, maxLength: 3 }),
   strays: fc.uniqueArray(fc.constantFrom("key-x", "key-y"), { maxLength: 2 }),
   ours: fc.boolean(),
   theirs: fc.boolean(),
-}).map(({ leaves, strays, ours, theirs }) => {
-  const base = store(leaves);
+  two: fc.boolean(),
+}).map(({ leaves, strays, ours, theirs, two }) => {
+  const base = two ? storeOfTwo(leaves) : store(leaves);
   return {
     ...base,
     keys: [...base.keys, ...strays],

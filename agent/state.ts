@@ -6,7 +6,8 @@
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import type { ProblemCode } from "../platform/errors.ts";
 import type { RemovedItem, RenewalWindow, UserState } from "./contract.ts";
-import { openDatabase } from "./database.ts";
+import { openDatabase, transaction } from "./database.ts";
+import type { Anchors } from "./verify.ts";
 
 const MIGRATIONS = [
   `
@@ -56,6 +57,7 @@ const MIGRATIONS = [
   ) STRICT;
   CREATE INDEX event_at ON event (at);
   `,
+  "ALTER TABLE identity ADD COLUMN former TEXT NOT NULL DEFAULT '[]';",
 ] as const;
 
 /** How long the audit log is kept. */
@@ -76,6 +78,8 @@ export interface DeviceRecord {
   machine?: string;
   root?: string;
   intermediate?: string;
+  /** Roots and intermediates that were pinned before, newest first. */
+  former?: Anchors[];
   /** Set once unenrolment or deletion began: everything goes, nothing is installed again. */
   leaving: boolean;
 }
@@ -153,6 +157,7 @@ export class State {
     return {
       server: String(row.server),
       leaving: row.leaving === 1,
+      ...(row.former === "[]" ? {} : { former: JSON.parse(String(row.former)) }),
       ...texts({
         deviceId: row.device_id,
         publicUrl: row.public_url,
@@ -167,8 +172,8 @@ export class State {
   saveDevice(device: DeviceRecord): void {
     this.#run(
       `INSERT OR REPLACE INTO identity
-         (id, device_id, server, public_url, server_ca, machine, root, intermediate, leaving)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         (id, device_id, server, public_url, server_ca, machine, root, intermediate, leaving, former)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       device.deviceId ?? null,
       device.server,
       device.publicUrl ?? null,
@@ -177,6 +182,7 @@ export class State {
       device.root ?? null,
       device.intermediate ?? null,
       device.leaving ? 1 : 0,
+      JSON.stringify(device.former ?? []),
     );
   }
 
@@ -285,6 +291,11 @@ export class State {
       detail: String(row.detail),
       ...texts({ userId: row.user_id }),
     }));
+  }
+
+  /** All writes of `work` count or none. */
+  transaction<T>(work: () => T): T {
+    return transaction(this.#database, work);
   }
 
   close(): void {

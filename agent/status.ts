@@ -2,11 +2,11 @@
 import { toProblem } from "../platform/errors.ts";
 import type { DevicePlatform } from "../platform/platform.ts";
 import type { FilterReport, UserState } from "./contract.ts";
-import { acceptDesiredState } from "./desired.ts";
+import { parseDesiredState } from "./desired.ts";
 import { isClone } from "./identity.ts";
 import { ledgerSummary } from "./ledger_summary.ts";
 import { lockHolder } from "./lock.ts";
-import { type DeviceRecord, type RecordedProblem, State, type UserRow } from "./state.ts";
+import { type RecordedProblem, State, type UserRow } from "./state.ts";
 import { oneLine } from "./text_lines.ts";
 import { VERSION } from "./version.ts";
 
@@ -55,7 +55,7 @@ export async function readStatus(platform: DevicePlatform, now: () => number): P
     const system = await platform.system();
     const enrolled = device?.deviceId !== undefined && !isClone(device, system);
     const sync = state.sync();
-    const desired = enrolled ? desiredOf(state, device) : undefined;
+    const desired = enrolled ? desiredOf(state) : undefined;
     const wanted = desired?.distribution.enabled ?? false;
     const filters = desired && wanted && state.users().length > 0
       ? platform.inspectFilters({ brand: desired.brand, patterns: desired.selection.patterns })
@@ -142,11 +142,11 @@ function userStatus(row: UserRow, filters: FilterReport[]): UserStatus {
   };
 }
 
-function desiredOf(state: State, device: DeviceRecord) {
+function desiredOf(state: State) {
   const stored = state.desired();
   if (!stored) return undefined;
   try {
-    return acceptDesiredState(JSON.parse(stored.body), device);
+    return parseDesiredState(JSON.parse(stored.body));
   } catch (error) {
     // It was accepted by an earlier version: the agent will hear a newer one.
     state.recordEvent("desired-state.refused", toProblem(error).message);

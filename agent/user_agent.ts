@@ -159,19 +159,20 @@ async function settleStore(
   store: TrustStore,
 ): Promise<UserAgentReport> {
   try {
-    const intermediate = certificateDer(slice.trustAnchors.intermediate);
+    const intermediates = [slice.trustAnchors, ...slice.formerAnchors ?? []]
+      .map((anchors) => certificateDer(anchors.intermediate));
     const renewAt = renewalInstant(world, slice, ledger);
     const desired: DesiredStore = {
       leaves: slice.leaves,
       anchors: slice.wanted
         ? {
           root: await sha256Hex(certificateDer(slice.trustAnchors.root)),
-          intermediate: await sha256Hex(intermediate),
+          intermediate: await sha256Hex(certificateDer(slice.trustAnchors.intermediate)),
         }
         : null,
       ...(renewAt === undefined ? {} : { renewAt }),
     };
-    const look = async () => await observe(await store.list(), ledger, slice, intermediate);
+    const look = async () => await observe(await store.list(), ledger, slice, intermediates);
     const seen = await look();
     for (const foreign of seen.foreign) ledger.recordEvent("certificate.foreign", foreign);
     const actions = reconcile(desired, seen, serverTime(world, slice));

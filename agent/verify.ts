@@ -50,6 +50,8 @@ export interface ExpectedBundle {
   userId: string;
   brand: string;
   pinned: Anchors;
+  /** Pinned before: a key that was asked for then still gets the leaf of then. */
+  former?: readonly Anchors[];
   /** Server time. */
   now: Date;
 }
@@ -76,7 +78,7 @@ export interface VerifiedBundle {
 
 /**
  * Proves a bundle (DESIGN sections 4 and 5; RFC 5280, section 6.1, for a chain of exactly root,
- * intermediate and leaf). The anchors have to be the pinned ones to the byte.
+ * intermediate and leaf). The anchors have to be pinned ones to the byte.
  *
  * @throws Problem `bundle-rejected`, whose message names the one thing that is wrong first
  */
@@ -85,7 +87,10 @@ export async function verifyBundle(
   expected: ExpectedBundle,
 ): Promise<VerifiedBundle> {
   return await rejecting("certificate bundle", async () => {
-    const chain = await provenAnchors(expected.pinned, expected.now);
+    const earlier = expected.former?.find(({ root, intermediate }) =>
+      root === offered.root && intermediate === offered.intermediate
+    );
+    const chain = await provenAnchors(earlier ?? expected.pinned, expected.now);
     for (const role of ["root", "intermediate"] as const) {
       if (!sameBytes(read(offered[role], role).der, chain[role].der)) {
         throw new Rejection(`its ${role} is not the ${role} that was pinned at enrolment`);

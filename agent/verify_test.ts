@@ -202,6 +202,7 @@ Deno.test("ours is what the intermediate's key signed, expired or not, and never
 
 Deno.test("a description says what a certificate holds", async () => {
   const described = await describeCertificate(certificateDer(good.leaf));
+  const leaf = new x509.X509Certificate(good.leaf);
   assert.deepEqual(described, {
     sha256: await sha256Hex(certificateDer(good.leaf)),
     spkiSha256: await sha256Hex(expected.spki),
@@ -213,5 +214,7 @@ Deno.test("a description says what a certificate holds", async () => {
     spki: expected.spki,
     uris: [URI],
     isCa: false,
+    keyIdentifier: leaf.getExtension(x509.SubjectKeyIdentifierExtension)?.keyId,
+    issuerKeyIdentifier: leaf.getExtension(x509.AuthorityKeyIdentifierExtension)?.keyId,
   });
 });

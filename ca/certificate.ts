@@ -83,6 +83,9 @@ export interface CertificateDescription {
   /** URIs of subjectAltName. */
   uris: string[];
   isCa: boolean;
+  /** Key identifiers of its own key and of its issuer's, lower-case hexadecimal; where it has them. */
+  keyIdentifier: string | undefined;
+  issuerKeyIdentifier: string | undefined;
 }
 
 /** Reads one certificate; nothing may follow it. Throws DerError. */
@@ -173,6 +176,8 @@ export async function describeCertificate(bytes: Uint8Array): Promise<Certificat
     spki,
     uris: use.uris,
     isCa: use.basicConstraints?.ca ?? false,
+    keyIdentifier: use.subjectKeyIdentifier,
+    issuerKeyIdentifier: use.authorityKeyIdentifier,
   };
 }
 
