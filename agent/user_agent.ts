@@ -2,14 +2,13 @@
  * The user-agent: runs as one managed user, with that user's rights, and is the only one that
  * writes that user's stores. One run: slice -> observe -> reconcile -> apply -> read back -> report.
  */
-import { dirname } from "node:path";
 import { Problem, toProblem } from "../platform/errors.ts";
 import type { RunningBrowser } from "../platform/linux/running_browsers.ts";
 import type { CreatedPath, TrustStore } from "../platform/trust_store.ts";
 import { apply, forgetAbsent } from "./apply.ts";
 import type { RemovedItem } from "./contract.ts";
-import { NewerDatabase } from "./database.ts";
-import { Ledger } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
+import { ledgerFile, type LedgerPlace } from "./ledger_file.ts";
 import type { LocalClient } from "./local_client.ts";
 import type { UserAgentReport, UserSlice } from "./local_contract.ts";
 import { observe } from "./observe.ts";
@@ -22,6 +21,8 @@ export interface UserWorld {
   client: LocalClient;
   /** The user's own state folder, where the ledger is. */
   stateDir: string;
+  /** Where the ledger is instead. */
+  ledger?: LedgerPlace;
   /** @throws Problem `home-missing`, `shared-home`, `system-account` */
   checkHome: () => Promise<void>;
   /** Opens the user's store; without `create` nothing is made. @throws Problem */
@@ -80,7 +81,7 @@ async function runSlice(world: UserWorld, slice: UserSlice): Promise<RunResult> 
   let report: UserAgentReport;
   try {
     await world.checkHome();
-    const untouched = !slice.wanted && !await exists(ledgerPath(world));
+    const untouched = !slice.wanted && !await ledgerOf(world).exists();
     report = untouched ? removedReport(slice, []) : await settle(world, slice);
   } catch (error) {
     report = failure(slice, toProblem(error));
@@ -91,7 +92,8 @@ async function runSlice(world: UserWorld, slice: UserSlice): Promise<RunResult> 
 
 /** Brings the user's store to what the slice wants, and says how it is then. */
 async function settle(world: UserWorld, slice: UserSlice): Promise<UserAgentReport> {
-  const ledger = await openLedger(world);
+  const place = ledgerOf(world);
+  const ledger = await place.open();
   let report: UserAgentReport;
   let created: CreatedPath[];
   try {
@@ -106,35 +108,15 @@ async function settle(world: UserWorld, slice: UserSlice): Promise<UserAgentRepo
   } finally {
     ledger.close();
   }
-  await removeLedger(world);
+  // It is of no use any more: with it goes the last thing of ours in the user's home.
+  await place.remove();
   // The ledger's own folder was in these.
   await world.removeCreated(created);
   return report;
 }
 
-async function openLedger(world: UserWorld): Promise<Ledger> {
-  const path = ledgerPath(world);
-  try {
-    const made = await missingParents(world.stateDir);
-    await Deno.mkdir(world.stateDir, { recursive: true, mode: 0o700 });
-    const ledger = new Ledger(path, world.now);
-    for (const path of made) ledger.recordPath({ path, kind: "directory" });
-    return ledger;
-  } catch (cause) {
-    if (cause instanceof NewerDatabase) throw cause;
-    const { message } = toProblem(cause);
-    throw new Problem(
-      "internal",
-      `Cannot use the ledger ${path}: ${message}. Put right what is there; it is tried again.`,
-      { cause },
-    );
-  }
-}
-
-/** Folders above a folder that are not there, outermost first. */
-async function missingParents(folder: string): Promise<string[]> {
-  const parent = dirname(folder);
-  return await exists(parent) ? [] : [...await missingParents(parent), parent];
+function ledgerOf(world: UserWorld): LedgerPlace {
+  return world.ledger ?? ledgerFile(world.stateDir, world.now);
 }
 
 /** Undefined for a store that cannot be opened and that nothing was ever put into. */
@@ -262,42 +244,6 @@ function failure(slice: UserSlice, problem: Problem): UserAgentReport {
 
 function serverTime(world: UserWorld, slice: UserSlice) {
   return { now: world.now() + slice.clock.offset, known: slice.clock.known };
-}
-
-/** The ledger is of no use any more: with it goes the last thing of ours in the user's home. */
-async function removeLedger(world: UserWorld): Promise<void> {
-  for (const suffix of ["", "-wal", "-shm"]) await removeIfThere(ledgerPath(world) + suffix);
-  try {
-    await Deno.remove(world.stateDir);
-  } catch (error) {
-    // Somebody else's file in our folder keeps the folder.
-    if (!(error instanceof Error && "code" in error && error.code === "ENOTEMPTY")) throw error;
-  }
-}
-
-async function removeIfThere(path: string): Promise<void> {
-  try {
-    await Deno.remove(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
-/** Where a user's ledger is, below the user's state folder. */
-export function ledgerPath(world: Pick<UserWorld, "stateDir">): string {
-  return `${world.stateDir}/ledger.db`;
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.lstat(path);
-    return true;
-  } catch (error) {
-    const absent = error instanceof Deno.errors.NotFound ||
-      error instanceof Deno.errors.NotADirectory;
-    if (absent) return false;
-    throw error;
-  }
 }
 
 /** RFC 3339 in whole seconds. */

@@ -1,28 +1,23 @@
 /**
- * The certificate authority of devices: one root, one intermediate, their keys in the server's
- * data folder. Each pair of them is a generation in a folder of its own, `1` being the first; a
- * successor, cross-signed by the root before it, will stand beside it.
+ * The certificate authority of devices: a root and an intermediate, their keys in the server's data
+ * folder. Each pair of them is a generation in a folder of its own, `1` being the first; a root's
+ * key is in the folder of the generation that brought it.
  */
 import { join } from "node:path";
-import {
-  type Certificate,
-  certificateUse,
-  isIssuedBy,
-  parseCertificatePem,
-} from "./certificate.ts";
-import { DerError, hex, toPem } from "./der.ts";
+import { AuthorityError } from "./authority_error.ts";
+import { type Certificate, isIssuedBy, parseCertificatePem } from "./certificate.ts";
+import { DerError } from "./der.ts";
 import { createFolder, exists } from "./folder.ts";
-import { BRAND_PATTERN, brandOfRoot, DEFAULT_BRAND, INTERMEDIATE_NAME, rootName } from "./names.ts";
-import { intermediateProfile, rootProfile } from "./profiles.ts";
 import {
-  AUTHORITY_KEY,
-  AUTHORITY_SIGNATURE,
-  newAuthorityKey,
-  publicKeyDer,
-  readAuthorityKey,
-  signCertificate,
-} from "./sign.ts";
-import { keyIdentifier } from "./signature.ts";
+  firstGeneration,
+  intermediateGeneration,
+  requiredKeyIdentifier,
+  rootGeneration,
+} from "./generation.ts";
+import { BRAND_PATTERN, brandOfRoot, DEFAULT_BRAND, INTERMEDIATE_NAME, rootName } from "./names.ts";
+import { AUTHORITY_KEY, AUTHORITY_SIGNATURE, readAuthorityKey } from "./sign.ts";
+
+export { AuthorityError };
 
 /** A certificate of the authority. */
 export interface AuthorityCertificate {
@@ -41,23 +36,23 @@ export interface IssuingCertificate extends AuthorityCertificate {
   key: CryptoKey;
 }
 
-/** An open authority. The root's key stays in its file: no leaf and no list needs it. */
-export interface Authority {
-  brand: string;
+/** A pair of root and intermediate. The root's key stays in its file: no leaf and no list needs it. */
+export interface Generation {
+  /** From 1 on. */
+  number: number;
   root: AuthorityCertificate;
   intermediate: IssuingCertificate;
 }
 
-/** Why an authority cannot be opened: another brand, or files that do not belong together. */
-export class AuthorityError extends Error {
-  override readonly name = "AuthorityError";
-  constructor(
-    readonly code: "brand" | "brand-mismatch" | "damaged",
-    message: string,
-    options?: { cause?: unknown },
-  ) {
-    super(message, options);
-  }
+/** An open authority: its newest generation, which issues, and those before it. */
+export interface Authority extends Generation {
+  /** Where its generations are. */
+  folder: string;
+  brand: string;
+  /** The root's certificates by the keys of the roots before it, PEM; absent for a first root. */
+  crossSigned?: string;
+  /** Newest first. They issue nothing more, but leaves of theirs may be live. */
+  elders: readonly Generation[];
 }
 
 /**
@@ -73,35 +68,49 @@ export async function openAuthority(
   if (brand !== undefined && !BRAND_PATTERN.test(brand)) {
     throw new AuthorityError("brand", `brand '${brand}' is not 1 to 32 letters and digits`);
   }
-  const generation = join(folder, "1");
-  if (!await exists(generation)) await createGeneration(generation, brand ?? DEFAULT_BRAND, now);
-  return await loadGeneration(generation, brand);
+  const first = join(folder, "1");
+  if (!await exists(first)) {
+    await createFolder(first, await firstGeneration(brand ?? DEFAULT_BRAND, now));
+  }
+  const generations: (Generation & { crossSigned?: string })[] = [];
+  do {
+    generations.unshift(await loadGeneration(folder, generations.length + 1, brand));
+  } while (await exists(join(folder, String(generations.length + 1))));
+  const [newest, ...elders] = generations;
+  if (!newest) throw new AuthorityError("damaged", `there is no authority in ${folder}`);
+  const rootBrand = brandOfRoot(parseCertificatePem(newest.root.pem).commonName ?? "");
+  return { ...newest, folder, brand: brand ?? rootBrand ?? DEFAULT_BRAND, elders };
 }
 
-async function createGeneration(folder: string, brand: string, now: Date): Promise<void> {
-  const [root, intermediate] = await Promise.all([newAuthorityKey(), newAuthorityKey()]);
-  const rootKey = await identify(root.keys.publicKey);
-  const rootDer = await signCertificate(
-    rootProfile(brand, { subject: rootKey, issuer: rootKey }, now),
-    root.keys.publicKey,
-    { key: root.keys.privateKey },
-  );
-  const rootPem = toPem("CERTIFICATE", rootDer);
-  const intermediateKey = await identify(intermediate.keys.publicKey);
-  const intermediateDer = await signCertificate(
-    intermediateProfile({ subject: intermediateKey, issuer: rootKey }, now),
-    intermediate.keys.publicKey,
-    { key: root.keys.privateKey, subject: parseCertificatePem(rootPem).subject },
-  );
-  await createFolder(folder, [
-    { name: "root.key", text: root.pem, mode: 0o600 },
-    { name: "root.pem", text: rootPem, mode: 0o644 },
-    { name: "intermediate.key", text: intermediate.pem, mode: 0o600 },
-    { name: "intermediate.pem", text: toPem("CERTIFICATE", intermediateDer), mode: 0o644 },
-  ]);
+/**
+ * Begins the next generation: a new intermediate under the same root, or a new root with a new
+ * intermediate, cross-signed by every root before it. Whole or not at all; of two calls at once one
+ * wins and both give its generation. Throws {@link AuthorityError}.
+ */
+export async function renewAuthority(
+  authority: Authority,
+  what: "intermediate" | "root",
+  now: Date,
+): Promise<Authority> {
+  const { folder, brand, number } = authority;
+  const next = join(folder, String(number + 1));
+  const files = what === "root" ? rootGeneration : intermediateGeneration;
+  await createFolder(next, await files(authority, now));
+  return await openAuthority(folder, { brand, now });
 }
 
-async function loadGeneration(folder: string, wanted: string | undefined): Promise<Authority> {
+/** The generation whose intermediate's key has this identifier (hexadecimal). */
+export function generationOf(authority: Authority, keyIdentifier: string): Generation | undefined {
+  return [authority, ...authority.elders]
+    .find(({ intermediate }) => intermediate.keyIdentifier === keyIdentifier);
+}
+
+async function loadGeneration(
+  parent: string,
+  number: number,
+  wanted: string | undefined,
+): Promise<Generation & { crossSigned?: string }> {
+  const folder = join(parent, String(number));
   const read = (name: string) => Deno.readTextFile(join(folder, name));
   try {
     const [rootPem, intermediatePem] = await Promise.all([
@@ -109,6 +118,7 @@ async function loadGeneration(folder: string, wanted: string | undefined): Promi
       read("intermediate.pem"),
     ]);
     const key = await readAuthorityKey(await read("intermediate.key"));
+    const hasElderRoot = await exists(join(folder, "cross-signed.pem"));
     const root = parseCertificatePem(rootPem);
     const intermediate = parseCertificatePem(intermediatePem);
     const brand = wanted ?? brandOfRoot(root.commonName ?? "") ?? DEFAULT_BRAND;
@@ -121,16 +131,15 @@ async function loadGeneration(folder: string, wanted: string | undefined): Promi
       );
     }
     await checkBelongTogether(root, intermediate, key);
-    const subjectKey = certificateUse(intermediate).subjectKeyIdentifier;
-    if (subjectKey === undefined) throw new DerError("intermediate without a key identifier");
     return {
-      brand,
+      number,
+      ...hasElderRoot ? { crossSigned: await read("cross-signed.pem") } : {},
       root: { der: root.der, pem: rootPem },
       intermediate: {
         der: intermediate.der,
         pem: intermediatePem,
         subject: intermediate.subject,
-        keyIdentifier: subjectKey,
+        keyIdentifier: requiredKeyIdentifier(intermediate),
         notAfter: intermediate.notAfter,
         key,
       },
@@ -172,8 +181,4 @@ async function checkBelongTogether(
   if (!await crypto.subtle.verify(AUTHORITY_SIGNATURE, publicKey, signature, probe)) {
     throw new DerError("intermediate.key is not the key of intermediate.pem");
   }
-}
-
-async function identify(publicKey: CryptoKey): Promise<string> {
-  return hex(await keyIdentifier(await publicKeyDer(publicKey)));
 }

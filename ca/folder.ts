@@ -24,12 +24,21 @@ export async function createFolder(path: string, files: NewFile[]): Promise<void
     await sync(scratch);
     await Deno.rename(scratch, path);
   } catch (error) {
-    await removeIfThere(scratch);
+    await sweep(scratch);
     if (!await exists(path)) throw error;
   }
   await sync(parent);
   for await (const { name } of Deno.readDir(parent)) {
-    if (name.startsWith(prefix)) await removeIfThere(join(parent, name));
+    if (name.startsWith(prefix)) await sweep(join(parent, name));
+  }
+}
+
+/** Another process may still be writing what it will find to be in vain; the next call sweeps it. */
+async function sweep(remnant: string): Promise<void> {
+  try {
+    await removeIfThere(remnant);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOTEMPTY")) throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 /** Certificate revocation lists (RFC 5280, section 5), signed by the intermediate. */
-import type { Authority } from "./authority.ts";
+import type { Generation } from "./authority.ts";
 import { EXTENSION } from "./certificate.ts";
 import { concat, contextTag, der, derTime, derUnsigned, TAG, unhex } from "./der.ts";
 import { authorityKey, derExtension } from "./extensions.ts";
@@ -43,17 +43,16 @@ export interface RevocationList {
 }
 
 /**
- * Signs a version 2 list with authority key identifier, list number and a reason in every entry.
+ * Signs a version 2 list, by a generation's intermediate, with authority key identifier, list number and a reason in every entry.
  * Written with ca/der.ts: the library's generator takes over a millisecond for each entry, and
  * OFF revokes every leaf of an organisation at once. Throws RangeError for a number below zero.
  *
  * @returns DER.
  */
 export async function signCrl(
-  authority: Authority,
+  { intermediate }: Generation,
   list: RevocationList,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { intermediate } = authority;
   const entries = list.entries.map(entryDer);
   const body = der(
     TAG.sequence,

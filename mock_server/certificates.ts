@@ -24,6 +24,8 @@ const CertificateRow = z.object({
   /** SHA-256 of the DER SubjectPublicKeyInfo. */
   spkiSha256: z.string(),
   pem: z.string(),
+  /** Key identifier of the intermediate that signed it; null for one of the first generation. */
+  issuerKeyIdentifier: z.string().nullable(),
   kind: z.enum(["first", "renewal", "reissue"]),
   issuedAt: z.number(),
   notBefore: z.number(),
@@ -78,10 +80,10 @@ export class Certificates {
   /** Adds a leaf. */
   add(certificate: IssuedCertificate): void {
     this.database.run(
-      `INSERT INTO certificate (serial, sha256, commonName, deviceId, userId, spkiSha256, pem, kind,
-         issuedAt, notBefore, notAfter, renewalStart, renewalEnd)
-       VALUES ($serial, $sha256, $commonName, $deviceId, $userId, $spkiSha256, $pem, $kind,
-         $issuedAt, $notBefore, $notAfter, $renewalStart, $renewalEnd)`,
+      `INSERT INTO certificate (serial, sha256, commonName, deviceId, userId, spkiSha256, pem,
+         issuerKeyIdentifier, kind, issuedAt, notBefore, notAfter, renewalStart, renewalEnd)
+       VALUES ($serial, $sha256, $commonName, $deviceId, $userId, $spkiSha256, $pem,
+         $issuerKeyIdentifier, $kind, $issuedAt, $notBefore, $notAfter, $renewalStart, $renewalEnd)`,
       { ...certificate },
     );
     if (this.#next) this.#next.at = Math.min(this.#next.at, certificate.notAfter);
@@ -142,6 +144,17 @@ export class Certificates {
       "SELECT count(*) AS count FROM certificate WHERE revokedAt IS NULL AND notAfter > $now",
       { now },
     )?.count ?? 0;
+  }
+
+  /** How many leaves are live, by the key identifier of their issuer. */
+  countLiveByIssuer(now: number): Map<string | null, number> {
+    const rows = this.database.all(
+      z.object({ issuerKeyIdentifier: z.string().nullable(), count: z.number() }),
+      `SELECT issuerKeyIdentifier, count(*) AS count FROM certificate
+       WHERE revokedAt IS NULL AND notAfter > $now GROUP BY issuerKeyIdentifier`,
+      { now },
+    );
+    return new Map(rows.map(({ issuerKeyIdentifier, count }) => [issuerKeyIdentifier, count]));
   }
 
   /** How many current leaves were issued at or before `instant`: those a renewal still awaits. */

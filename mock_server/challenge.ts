@@ -9,6 +9,7 @@ import type { PresentedCertificate } from "./client_cert.ts";
 import { recordEvent, type ServerContext } from "./context.ts";
 import { Decision, evaluate, type RequestOs, storedPolicy } from "./policy.ts";
 import type { User } from "./fleet.ts";
+import type { ChallengeDetail } from "./policy_replay.ts";
 import { judge, readLeaf, type VerdictFacts, VerdictReason } from "./verdict.ts";
 
 /** The event of a challenge; replays of draft policies read these. */
@@ -54,11 +55,12 @@ export async function answerChallenge(
   const user = store.users.byEmail(asked.user);
   const verdict = judge({ ...lookUp(context, certificate, user), certificate });
   const os = requestOs(context, origin.os, verdict.deviceId);
+  const groups = user?.groups ?? [];
   const { decision, policy, why } = evaluate(
     store.policies.all().map(storedPolicy),
     {
       userId: user?.userId ?? null,
-      groups: user?.groups ?? [],
+      groups,
       resource: asked.resource,
       device: verdict.managed ? "managed" : "unmanaged",
       os,
@@ -71,7 +73,8 @@ export async function answerChallenge(
     ...(deviceId === null ? {} : { deviceId }),
     ...(user ? { userId: user.userId } : {}),
   };
-  const detail = { managed, reason, serial, ...asked, ip: origin.ip, os, decision, policy, why };
+  const seen = { ...asked, groups, managed, os, ip: origin.ip, decision, policy };
+  const detail = { reason, serial, why, ...seen satisfies z.infer<typeof ChallengeDetail> };
   const eventId = recordEvent(context, CHALLENGE_EVENT, subject, detail);
   return { managed, reason, message, eventId, deviceId, userId, serial, decision, policy };
 }
@@ -82,7 +85,9 @@ async function readPresented(
 ): Promise<VerdictFacts["certificate"]> {
   if (presented.kind === "none") return "none";
   if (presented.kind === "unreadable") return { foreign: { serial: null } };
-  const intermediates = [parseCertificate(context.authority.intermediate.der)];
+  const { authority } = context;
+  const intermediates = [authority, ...authority.elders]
+    .map(({ intermediate }) => parseCertificate(intermediate.der));
   return await readLeaf(presented.der, intermediates, context.now().getTime());
 }
 

@@ -8,6 +8,7 @@ import type { Store } from "./store.ts";
 /** The server as its route factories see it. */
 export interface ServerContext {
   store: Store;
+  /** Replaced as a whole when its next generation begins. */
   authority: Authority;
   /** Server time, as everything but timers sees it. */
   now: () => Date;

@@ -32,9 +32,10 @@ export function desiredState(context: ServerContext, deviceId: string): DesiredS
   return { json, etag: `"${createHash("sha256").update(json).digest("base64url")}"` };
 }
 
-/** The certificates that a device pins. */
+/** The certificates that a device pins, and what proves them to one that pinned earlier ones. */
 export function trustAnchors({ authority }: Pick<ServerContext, "authority">): TrustAnchors {
-  return { root: authority.root.pem, intermediate: authority.intermediate.pem };
+  const { root, intermediate, crossSigned } = authority;
+  return { root: root.pem, intermediate: intermediate.pem, ...(crossSigned && { crossSigned }) };
 }
 
 /** The window of a leaf as the API writes it. */

@@ -1,5 +1,6 @@
 /** How a certificate request is answered: with which leaf, or why with none. */
 import type { CertificateAnswer } from "../agent/contract.ts";
+import { type Authority, type Generation, generationOf } from "../ca/authority.ts";
 import { checkCsr, CsrError } from "../ca/csr.ts";
 import { type IssuedLeaf, issueLeaf } from "../ca/issue.ts";
 import { leafName } from "../ca/names.ts";
@@ -8,6 +9,7 @@ import type { Certificate, IssuedCertificate } from "./certificates.ts";
 import { instant, recordEvent, type ServerContext } from "./context.ts";
 import { renewalWindow } from "./desired_state.ts";
 import { settleLeaves } from "./fleet_changes.ts";
+import { revocationListUrl } from "./revocation_list.ts";
 import { RequestProblem, tooMany } from "./problems.ts";
 
 /** A request for a leaf, its signatures verified. */
@@ -46,12 +48,13 @@ export async function obtainLeaf(
   const spkiSha256 = await sha256Hex(spki);
   const before = decide(context, application, spkiSha256);
   if (typeof before !== "string") return { certificate: before, fresh: false };
-  const leaf = await issueLeaf(context.authority, {
+  const { authority } = context;
+  const leaf = await issueLeaf(authority, {
     spki,
     deviceId: application.deviceId,
     userId: application.userId,
     nameSuffix: freeSuffix(context),
-    crlUrl: `${context.publicUrl}/v1/crl`,
+    crlUrl: revocationListUrl(context, authority),
     now: context.now(),
     ttlSeconds: context.leafTtlSeconds,
   });
@@ -59,7 +62,8 @@ export async function obtainLeaf(
   const outcome = context.store.transaction(() => {
     const kind = decide(context, application, spkiSha256);
     if (typeof kind !== "string") return { certificate: kind, fresh: false };
-    return { certificate: register(context, application, leaf, spkiSha256, kind), fresh: true };
+    const issued = { ...leaf, issuerKeyIdentifier: authority.intermediate.keyIdentifier };
+    return { certificate: register(context, application, issued, spkiSha256, kind), fresh: true };
   });
   if (outcome.fresh) context.changes.wake(application.deviceId);
   return outcome;
@@ -70,15 +74,25 @@ export function certificateAnswer(
   context: ServerContext,
   certificate: IssuedCertificate,
 ): CertificateAnswer {
+  const { root, intermediate } = issuerOf(context.authority, certificate);
   return {
     serial: certificate.serial,
     leaf: certificate.pem,
-    intermediate: context.authority.intermediate.pem,
-    root: context.authority.root.pem,
+    intermediate: intermediate.pem,
+    root: root.pem,
     notAfter: instant(certificate.notAfter),
     renewal: renewalWindow(certificate),
     overlapSeconds: context.store.settings.current.overlapSeconds,
   };
+}
+
+/** The generation that issued a leaf, which is not the newest for a request of earlier. */
+function issuerOf(authority: Authority, certificate: IssuedCertificate): Generation {
+  const { issuerKeyIdentifier } = certificate;
+  const issuer = issuerKeyIdentifier === null
+    ? authority.elders.at(-1)
+    : generationOf(authority, issuerKeyIdentifier);
+  return issuer ?? authority;
 }
 
 function requireManaged({ store }: ServerContext, application: LeafApplication): void {
@@ -158,7 +172,7 @@ function freeSuffix({ authority, random, store }: ServerContext): string {
 function register(
   context: ServerContext,
   { deviceId, userId }: LeafApplication,
-  leaf: IssuedLeaf,
+  leaf: IssuedLeaf & Pick<IssuedCertificate, "issuerKeyIdentifier">,
   spkiSha256: string,
   kind: Certificate["kind"],
 ): IssuedCertificate {
@@ -178,6 +192,7 @@ function register(
     userId,
     spkiSha256,
     pem: leaf.pem,
+    issuerKeyIdentifier: leaf.issuerKeyIdentifier,
     kind,
     issuedAt: now,
     notBefore: leaf.notBefore.getTime(),

@@ -109,7 +109,8 @@ async function askAsDevice({ server, host }: Checked) {
   assert.equal((await device.certificate(userId, csr)).status, 403);
   await device.desired();
   changeSettings(context, { globalCertificateDistribution: true });
-  for (const path of ["/v1/crl", "/healthz"]) {
+  const lists = ["/v1/crl", "/v1/crl?issuer=00", "/v1/crl?issuer=none"];
+  for (const path of [...lists, "/healthz"]) {
     await host.fetch(new Request(context.publicUrl + path));
   }
   return { device, userId, csr };
@@ -158,7 +159,11 @@ async function refuseDevice(device: ScratchDevice, userId: string, csr: string) 
 const ABOUT = { agentVersion: "1", osVersion: "1", hostname: "h" };
 
 /** The admin API as it is meant to be used, on a fleet with that leaf. */
-async function askAsAdministrator({ admin }: Checked, deviceId: string, userId: string) {
+async function askAsAdministrator(
+  { admin, portal }: Checked,
+  deviceId: string,
+  userId: string,
+) {
   const policy = { name: "p", users: ["*"], resources: ["*"], action: "deny" };
   const conditions = { device: "managed", ip: ["10.0.0.0/8"], os: ["linux"] };
   const { policyId } = await admin(201, "POST policies", { ...policy, conditions });
@@ -167,6 +172,10 @@ async function askAsAdministrator({ admin }: Checked, deviceId: string, userId: 
   const request = { user: "alice@example.com", resource: "mail", os: "ios", ip: "192.0.2.1" };
   await admin(200, "POST policies/evaluate", { ...request, device: "managed" });
   await admin(404, "POST policies/evaluate", { ...request, device: "managed", user: "n@one" });
+  await portal(200, "/challenge?user=alice@example.com&resource=mail");
+  await admin(200, "POST policies/replay", { policy });
+  await admin(200, "POST policies/replay", { policy: null, policyId });
+  await admin(404, "POST policies/replay", { policy, policyId: NOWHERE });
   await admin(404, `PUT policies/${NOWHERE}`, policy);
   await admin(204, `DELETE policies/${policyId}`);
 
@@ -193,6 +202,9 @@ async function askAsAdministrator({ admin }: Checked, deviceId: string, userId: 
   await admin(200, "GET faults");
   await admin(200, "PUT faults", {});
 
+  await admin(200, "GET authority");
+  const { generations } = await admin(200, "POST authority/renew", { renew: "intermediate" });
+  assert.ok(Array.isArray(generations) && generations.length === 2);
   await admin(200, "GET certificates/renew");
   await admin(200, "POST certificates/renew", { spreadSeconds: 60 });
   await admin(200, "GET certificates/renew");
@@ -201,6 +213,10 @@ async function askAsAdministrator({ admin }: Checked, deviceId: string, userId: 
   await admin(200, `POST certificates/${items.at(-1).serial}/revoke`, { reason: "keyCompromise" });
   await admin(200, `POST certificates/${items.at(0).serial}/revoke`);
   await admin(200, "GET devices?state=failed&lastSeenBefore=2030-01-01T00:00:00Z");
+  const removable = [`devices/${deviceId}`, `devices/${deviceId}/users/${userId}`];
+  for (const path of [...removable, `users/${userId}`]) {
+    await admin(200, `GET ${path}/removal-preview`);
+  }
   await admin(204, `DELETE devices/${deviceId}/users/${userId}`);
   await admin(200, "GET devices");
   await admin(204, `DELETE users/${bobId}`);

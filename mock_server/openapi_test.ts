@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Contract, references } from "./scratch_contract.ts";
 import { type ScratchServer, withServer } from "./scratch_device.ts";
 
-/** The requests of DESIGN section 5, but for `/openapi.json` itself and `/metrics`. */
+/** The requests of DESIGN section 5 and what its mass changes and renewals need, but for `/openapi.json` itself and `/metrics`. */
 const REQUESTS = `
 POST /v1/devices
 GET /v1/devices/{deviceId}/desired-state
@@ -20,19 +20,25 @@ DELETE /admin/v1/connect-keys/{connectKeyId}
 GET /admin/v1/users
 POST /admin/v1/users
 DELETE /admin/v1/users/{userId}
+GET /admin/v1/users/{userId}/removal-preview
 GET /admin/v1/devices
 PUT /admin/v1/devices/{deviceId}/users/{userId}
 DELETE /admin/v1/devices/{deviceId}/users/{userId}
+GET /admin/v1/devices/{deviceId}/users/{userId}/removal-preview
 DELETE /admin/v1/devices/{deviceId}
+GET /admin/v1/devices/{deviceId}/removal-preview
 GET /admin/v1/policies
 POST /admin/v1/policies
 PUT /admin/v1/policies/{policyId}
 DELETE /admin/v1/policies/{policyId}
 POST /admin/v1/policies/evaluate
+POST /admin/v1/policies/replay
 GET /admin/v1/certificates
 POST /admin/v1/certificates/{serial}/revoke
 POST /admin/v1/certificates/renew
 GET /admin/v1/certificates/renew
+GET /admin/v1/authority
+POST /admin/v1/authority/renew
 GET /admin/v1/events
 GET /admin/v1/faults
 PUT /admin/v1/faults

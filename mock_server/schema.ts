@@ -7,7 +7,8 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlit
 import { z } from "zod";
 
 /** The schema's steps; the file's `user_version` counts those that were taken. */
-const MIGRATIONS = [`
+const MIGRATIONS = [
+  `
 CREATE TABLE setting (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   value TEXT NOT NULL,
@@ -134,7 +135,11 @@ CREATE INDEX nonce_end ON nonce (expiresAt);
 
 CREATE TABLE crl (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL) STRICT;
 INSERT INTO crl (id, number) VALUES (1, 0);
-`];
+`,
+  `
+ALTER TABLE certificate ADD COLUMN issuerKeyIdentifier TEXT;
+`,
+];
 
 /** Reads a JSON column through `schema`. */
 export function json<T>(schema: z.ZodType<T>): z.ZodType<T> {

@@ -6,6 +6,7 @@ import { sha256Hex } from "../ca/signature.ts";
 import { Changes } from "./changes.ts";
 import { newUuid, type RandomBytes, type ServerContext } from "./context.ts";
 import { FaultBoard } from "./faults.ts";
+import { revocationListUrl } from "./revocation_list.ts";
 import { openStore } from "./store.ts";
 
 /** The admin token of every scratch context. */
@@ -165,7 +166,7 @@ async function issueLeafFor(
     nameSuffix: random(4).toHex(),
     deviceId,
     userId,
-    crlUrl: `${context.publicUrl}/v1/crl`,
+    crlUrl: revocationListUrl(context, context.authority),
     now,
     ttlSeconds: HOUR_MS / 1000,
   });
@@ -177,6 +178,7 @@ async function issueLeafFor(
     userId,
     spkiSha256: await sha256Hex(spki),
     pem: leaf.pem,
+    issuerKeyIdentifier: context.authority.intermediate.keyIdentifier,
     kind: "first",
     issuedAt: now.getTime(),
     notBefore: leaf.notBefore.getTime(),

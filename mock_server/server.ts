@@ -87,7 +87,7 @@ export async function startMockServer(options: MockServerOptions): Promise<Runni
   });
   const portalPort = await listenAgain(listeners, options.portal, known?.portalUrl, {
     ...certificate,
-    clientRoots: [authority.root.pem],
+    clientRoots: [authority, ...authority.elders].map(({ root }) => root.pem),
     fetch: async (request, peer) => (await apps.promise).portalApp.fetch(request, { peer }),
   });
   const agentUrl = publicUrl(agentHost, agentPort);

@@ -1,6 +1,7 @@
 /**
  * Ten renewals in a row before the eyes of two Chromiums: alice's has run since before ON, bob's
- * are started anew each time. A leaf's life is shortened to a minute.
+ * are started anew each time. On the way the authority's intermediate is renewed, then its root. A
+ * leaf's life is shortened to a minute.
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -20,6 +21,8 @@ import { driveDevice, startMockServer, until } from "./product.ts";
 
 const ROOT_NAME = rootName(DEFAULT_BRAND);
 const RENEWALS = 10;
+/** What of the authority is renewed after how many renewals of leaves. */
+const NEW_GENERATIONS = new Map([[3, "intermediate"], [6, "root"]]);
 const LIVES = ["--leaf-ttl=60s", "--renew-after=4s", "--overlap=2s"];
 
 await tellStory(async (step) => {
@@ -41,6 +44,23 @@ await tellStory(async (step) => {
   });
   const hers = await startChromium(alice, { profile: "always", trustedKey });
 
+  /** What openssl says of a leaf by its chain and the list that is at `url`. */
+  async function verify(
+    { leaf, chain }: { leaf: string; chain: { root: string; intermediate: string } },
+    url: string,
+  ): Promise<string> {
+    const files = { leaf, ...chain };
+    for (const [name, pem] of Object.entries(files)) {
+      await Deno.writeTextFile(`${SCRATCH}/${name}.pem`, pem);
+    }
+    const script = `cd ${SCRATCH}
+      curl --silent --fail --cacert ${server.serverCa} '${url}' -o crl.der
+      openssl crl -inform DER -in crl.der -out crl.pem
+      openssl verify -x509_strict -crl_check -purpose sslclient -CAfile root.pem \\
+        -untrusted intermediate.pem -CRLfile crl.pem leaf.pem 2>&1 || true`;
+    return await execute("sh", "-ec", script);
+  }
+
   /** What a browser presents on a name that it has not met. */
   async function challenge(browser: Chromium, { name }: LocalUser): Promise<ChallengeAnswer> {
     const url = new URL(`/challenge?user=${name}@example.com&resource=demo`, server.portalUrl);
@@ -50,11 +70,11 @@ await tellStory(async (step) => {
     return ChallengeAnswer.parse(JSON.parse(body));
   }
 
-  const firstLeaf = await step("ON: both get a leaf", async () => {
+  const first = await step("ON: both get a leaf", async () => {
     await challenge(hers, alice);
     await server.distribute(true);
     await device.untilUsers("both have a leaf", (user) => user.serial !== null);
-    return await leafPem(alice);
+    return { leaf: await leafPem(alice), chain: await chainOf(alice) };
   });
 
   const serials = new Set<string>();
@@ -71,6 +91,8 @@ await tellStory(async (step) => {
           return serials.size > known;
         });
         for (const id of await keyIds(alice)) keys.add(id);
+        const renew = NEW_GENERATIONS.get(known);
+        if (renew) await server.admin("POST", "/authority/renew", { renew });
         await using fresh = await startChromium(bob, { profile: `start-${known}`, trustedKey });
         const page = await fresh.open(
           `${server.portalUrl}/?user=${bob.name}@example.com&resource=demo`,
@@ -96,24 +118,29 @@ await tellStory(async (step) => {
     }
   });
 
+  await step("the authorities of before have left with their last leaf", async () => {
+    for (const user of [alice, bob]) {
+      await until(`${user.name} has one root and one intermediate`, async () => {
+        return (await authorityNames(user)).join() === `${INTERMEDIATE_NAME},${ROOT_NAME}`;
+      });
+      const chain = await chainOf(user);
+      assert.notEqual(chain.root, first.chain.root);
+      assert.notEqual(chain.intermediate, first.chain.intermediate);
+    }
+  });
+
   await step(
     "openssl finds the first leaf revoked as superseded, and the current one good",
     async () => {
-      await Deno.writeTextFile(`${SCRATCH}/first.pem`, firstLeaf);
-      await Deno.writeTextFile(`${SCRATCH}/now.pem`, await leafPem(alice));
-      for (
-        const [name, file] of [[INTERMEDIATE_NAME, "intermediate"], [ROOT_NAME, "root"]] as const
-      ) {
-        await Deno.writeTextFile(`${SCRATCH}/${file}.pem`, await certificatePem(alice, name));
-      }
-      const script = (leaf: string) =>
-        `cd ${SCRATCH}
-      curl --silent --fail --cacert ${server.serverCa} ${server.agentUrl}/v1/crl -o crl.der
-      openssl crl -inform DER -in crl.der -out crl.pem
-      openssl verify -x509_strict -crl_check -purpose sslclient -CAfile root.pem \\
-        -untrusted intermediate.pem -CRLfile crl.pem ${leaf}.pem 2>&1 || true`;
-      assert.match(await execute("sh", "-ec", script("first")), /certificate revoked/);
-      assert.match(await execute("sh", "-ec", script("now")), /now\.pem: OK/);
+      const now = { leaf: await leafPem(alice), chain: await chainOf(alice) };
+      assert.match(await verify(first, `${server.agentUrl}/v1/crl`), /certificate revoked/);
+      await Deno.writeTextFile(`${SCRATCH}/now.pem`, now.leaf);
+      const points = await execute(
+        "openssl",
+        ...["x509", "-in", `${SCRATCH}/now.pem`, "-noout", "-ext", "crlDistributionPoints"],
+      );
+      const url = /URI:(\S+)/.exec(points)?.[1] ?? "";
+      assert.match(await verify(now, url), /leaf\.pem: OK/);
       const list = await execute("openssl", "crl", "-in", `${SCRATCH}/crl.pem`, "-noout", "-text");
       assert.match(list, /CRL Reason Code:\s+Superseded/);
     },
@@ -152,6 +179,19 @@ async function keyIds(user: LocalUser): Promise<string[]> {
 
 async function certificatePem(user: LocalUser, name: string): Promise<string> {
   return await executeAs(user, "certutil", "-L", "-d", await storeOf(user), "-n", name, "-a");
+}
+
+/** Names of the certificates without a key here, in order. */
+async function authorityNames(user: LocalUser): Promise<string[]> {
+  const list = await executeAs(user, "certutil", "-L", "-d", await storeOf(user));
+  return list.split("\n").flatMap((line) => / *(.*?) +,, *$/.exec(line)?.[1] ?? []).toSorted();
+}
+
+async function chainOf(user: LocalUser): Promise<{ root: string; intermediate: string }> {
+  return {
+    root: await certificatePem(user, ROOT_NAME),
+    intermediate: await certificatePem(user, INTERMEDIATE_NAME),
+  };
 }
 
 /** The only leaf, or the first of two. */

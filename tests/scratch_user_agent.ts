@@ -7,7 +7,8 @@ import type {
   UserSlice,
 } from "../agent/local_contract.ts";
 import type { UserWorld } from "../agent/user_agent.ts";
-import { type Authority, openAuthority } from "../ca/authority.ts";
+import { type Authority, generationOf, openAuthority, renewAuthority } from "../ca/authority.ts";
+import { certificateUse, parseCertificate } from "../ca/certificate.ts";
 import { checkCsr } from "../ca/csr.ts";
 import { type IssuedLeaf, issueLeaf } from "../ca/issue.ts";
 import type { Problem } from "../platform/errors.ts";
@@ -48,7 +49,7 @@ export class ScratchUserAgent {
 
   constructor(
     readonly home: string,
-    readonly authority: Authority,
+    public authority: Authority,
     readonly stranger: Authority,
   ) {
     this.signer = authority;
@@ -125,6 +126,21 @@ export class ScratchUserAgent {
     this.#now += milliseconds;
   }
 
+  /** The authority's next generation begins, and the agent has followed it. */
+  async renewAuthority(what: "intermediate" | "root"): Promise<void> {
+    this.authority = await renewAuthority(this.authority, what, new Date(this.#now));
+    this.signer = this.authority;
+    const { root, intermediate, elders } = this.authority;
+    this.slice = {
+      ...this.slice,
+      trustAnchors: { root: root.pem, intermediate: intermediate.pem },
+      formerAnchors: elders.map((elder) => ({
+        root: elder.root.pem,
+        intermediate: elder.intermediate.pem,
+      })),
+    };
+  }
+
   /** The server is itself again. */
   behave(): void {
     this.tamper = undefined;
@@ -154,12 +170,14 @@ export class ScratchUserAgent {
     const misbehaves = tampered !== undefined || this.signer !== this.authority ||
       this.userId !== USER || this.skew !== 0;
     if (!again && !misbehaves) this.issued.push(leaf);
+    const { authorityKeyIdentifier } = certificateUse(parseCertificate(leaf.der));
+    const issuer = generationOf(this.signer, authorityKeyIdentifier ?? "") ?? this.signer;
     return {
       serial: leaf.serial,
       notAfter: leaf.notAfter.toISOString(),
       leaf: tampered ?? leaf.pem,
-      intermediate: this.signer.intermediate.pem,
-      root: this.signer.root.pem,
+      intermediate: issuer.intermediate.pem,
+      root: issuer.root.pem,
       renewal: this.window,
     };
   }
