@@ -42,11 +42,13 @@ const CertificateItem = z.object({
   reason: RevocationReason.nullable(),
 }).openapi("Certificate");
 
-const RenewalBody = z.strictObject({
+/** How an emergency renewal is to go. */
+export const RenewalBody = z.strictObject({
   spreadSeconds: z.number().int().min(0).max(30 * 86_400),
 }).openapi("RenewalBody");
 
-const RenewalProgress = z.object({
+/** How far an emergency renewal has come. */
+export const RenewalProgress = z.object({
   startedAt: NullableInstant.openapi({ description: "Null when there never was one" }),
   spreadSeconds: z.number().int().nullable(),
   certificates: z.number().int().openapi({ description: "Current ones when it started" }),
@@ -108,13 +110,11 @@ const progressRoute = createRoute({
 export function certificateRoutes(app: AdminApp, context: ServerContext): void {
   const { store } = context;
   app.openapi(progressRoute, (c) => {
-    settleLeaves(context);
-    return c.json(progress(context), 200);
+    return c.json(renewalProgress(context), 200);
   });
   app.openapi(renewRoute, (c) => {
-    settleLeaves(context);
-    startRenewal(context, c.req.valid("json").spreadSeconds);
-    return c.json(progress(context), 200);
+    startRenewal(context, c.req.valid("json"));
+    return c.json(renewalProgress(context), 200);
   });
   app.openapi(listRoute, (c) => {
     settleLeaves(context);
@@ -132,7 +132,12 @@ export function certificateRoutes(app: AdminApp, context: ServerContext): void {
   });
 }
 
-function startRenewal(context: ServerContext, spreadSeconds: number): void {
+/** Moves every renewal window to now, spread over some seconds. */
+export function startRenewal(
+  context: ServerContext,
+  { spreadSeconds }: z.infer<typeof RenewalBody>,
+): void {
+  settleLeaves(context);
   const { store } = context;
   const now = context.now().getTime();
   store.transaction(() => {
@@ -147,7 +152,10 @@ function startRenewal(context: ServerContext, spreadSeconds: number): void {
   context.changes.wakeAll();
 }
 
-function progress({ store, now }: ServerContext): z.infer<typeof RenewalProgress> {
+/** How far the last emergency renewal has come. */
+export function renewalProgress(context: ServerContext): z.infer<typeof RenewalProgress> {
+  settleLeaves(context);
+  const { store, now } = context;
   const last = store.events.ofType(RENEWAL_EVENT, 0).at(-1);
   if (!last) {
     return { startedAt: null, spreadSeconds: null, certificates: 0, renewed: 0, pending: 0 };
@@ -158,7 +166,8 @@ function progress({ store, now }: ServerContext): z.infer<typeof RenewalProgress
   return { startedAt, spreadSeconds, certificates, renewed: certificates - pending, pending };
 }
 
-function certificateItem(
+/** A certificate as lists show it. */
+export function certificateItem(
   { store, now }: ServerContext,
   certificate: Certificate,
 ): z.infer<typeof CertificateItem> {

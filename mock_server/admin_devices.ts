@@ -15,6 +15,7 @@ import {
   type AdminApp,
   adminRefusals,
   answerOf,
+  BindingParam,
   bodyOf,
   bodyRefusals,
   DeviceParam,
@@ -71,9 +72,9 @@ const DeviceItem = z.object({
   }),
   users: z.array(DeviceUser),
 }).openapi("Device");
+export type DeviceItem = z.infer<typeof DeviceItem>;
 
 const Binding = z.object({ deviceId: Uuid, userId: Uuid, username: Username }).openapi("Binding");
-const BindingParam = DeviceParam.extend({ userId: Uuid });
 
 const listRoute = createRoute({
   method: "get",
@@ -148,7 +149,8 @@ export function deviceRoutes(app: AdminApp, context: ServerContext): void {
   });
 }
 
-function deviceItem(context: ServerContext, device: Device): z.infer<typeof DeviceItem> {
+/** A device as lists show it. */
+export function deviceItem(context: ServerContext, device: Device): DeviceItem {
   const { store, now } = context;
   const { deviceId } = device;
   const reports = store.reports.ofDevice(deviceId);
@@ -172,7 +174,7 @@ function deviceItem(context: ServerContext, device: Device): z.infer<typeof Devi
     enrolledAt: instant(device.enrolledAt),
     lastSeen: instant(device.lastSeenAt),
     lastReport: nullableInstant(lastReport),
-    clean: isClean(context, deviceId, reports),
+    clean: isClean(context, deviceId),
     users: users.map((user) => deviceUser(user, { reports, leaves, receipts })),
   };
 }
@@ -209,17 +211,8 @@ function deviceUser(
   };
 }
 
-/** A device that never got a certificate is clean; any other one when it has said so since OFF. */
-function isClean(
-  { store }: ServerContext,
-  deviceId: string,
-  reports: StoredReport[],
-): boolean | null {
+function isClean({ store }: ServerContext, deviceId: string): boolean | null {
   const { current, distributionChangedAt } = store.settings;
   if (current.globalCertificateDistribution) return null;
-  if (store.certificates.list({ limit: 1 }, { deviceId }).items.length === 0) return true;
-  return reports.length > 0 &&
-    reports.every(({ at, state }) =>
-      at >= (distributionChangedAt ?? 0) && (state === "removed" || state === "absent")
-    );
+  return store.figures.removal(distributionChangedAt ?? 0, deviceId).clean === 1;
 }

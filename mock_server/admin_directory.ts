@@ -21,7 +21,8 @@ import { RequestProblem } from "./problems.ts";
 
 const PATH = "/admin/v1/users";
 
-const UserBody = z.strictObject({
+/** A user as the administrator adds one. */
+export const UserBody = z.strictObject({
   email: z.string().max(320).regex(
     // deno-lint-ignore no-control-regex
     /^[^\s@\u0000-\u001f\u007f]+@[^\s@\u0000-\u001f\u007f]+$/,
@@ -74,29 +75,37 @@ export function userRoutes(app: AdminApp, context: ServerContext): void {
     return c.json({ items: items.map(userItem), nextCursor }, 200);
   });
   app.openapi(addRoute, (c) => {
-    const { email, name, groups } = c.req.valid("json");
-    const user: User = {
-      userId: newUuid(context.random),
-      email,
-      name: name ?? null,
-      groups,
-      createdAt: context.now().getTime(),
-      deletedAt: null,
-    };
-    store.transaction(() => {
-      const known = store.users.byEmail(email);
-      if (known) {
-        throw new RequestProblem("conflict", `User ${known.userId} has this e-mail address`);
-      }
-      store.users.add(user);
-      recordEvent(context, "user.created", { userId: user.userId }, { email, groups });
-    });
-    return c.json(userItem(user), 201);
+    return c.json(userItem(addUser(context, c.req.valid("json"))), 201);
   });
   app.openapi(deleteRoute, (c) => {
     deleteUser(context, c.req.valid("param").userId);
     return c.body(null, 204);
   });
+}
+
+/** Adds a user. Throws `conflict` when another one has this e-mail address. */
+export function addUser(
+  context: ServerContext,
+  { email, name, groups }: z.infer<typeof UserBody>,
+): User {
+  const { store } = context;
+  const user: User = {
+    userId: newUuid(context.random),
+    email,
+    name: name ?? null,
+    groups,
+    createdAt: context.now().getTime(),
+    deletedAt: null,
+  };
+  store.transaction(() => {
+    const known = store.users.byEmail(email);
+    if (known) {
+      throw new RequestProblem("conflict", `User ${known.userId} has this e-mail address`);
+    }
+    store.users.add(user);
+    recordEvent(context, "user.created", { userId: user.userId }, { email, groups });
+  });
+  return user;
 }
 
 function userItem(user: User): z.infer<typeof UserItem> {

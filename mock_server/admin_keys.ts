@@ -21,7 +21,8 @@ import type { ConnectKey } from "./store.ts";
 
 const PATH = "/admin/v1/connect-keys";
 
-const ConnectKeyBody = z.strictObject({
+/** What an administrator says of a new connect key. */
+export const ConnectKeyBody = z.strictObject({
   expiresAt: Instant.optional(),
   maxUses: z.number().int().min(1).max(1_000_000_000).optional()
     .openapi({ description: "Devices that may enroll with it; unlimited when absent" }),
@@ -74,33 +75,46 @@ export function connectKeyRoutes(app: AdminApp, context: ServerContext): void {
     return c.json({ items: items.map(connectKeyItem), nextCursor }, 200);
   });
   app.openapi(createKeyRoute, async (c) => {
-    const { expiresAt, maxUses } = c.req.valid("json");
-    const connectKey = newSecret(context.random);
-    const key: ConnectKey = {
-      connectKeyId: newUuid(context.random),
-      createdAt: context.now().getTime(),
-      expiresAt: expiresAt === undefined ? null : Date.parse(expiresAt),
-      maxUses: maxUses ?? null,
-      uses: 0,
-    };
-    const hash = await sha256Hex(new TextEncoder().encode(connectKey));
-    const { uses: _, ...row } = key;
-    store.transaction(() => {
-      store.connectKeys.add({ ...row, hash });
-      const { connectKeyId } = key;
-      recordEvent(context, "connect-key.created", {}, { connectKeyId, expiresAt, maxUses });
-    });
-    return c.json({ ...connectKeyItem(key), connectKey }, 201);
+    return c.json(await createConnectKey(context, c.req.valid("json")), 201);
   });
   app.openapi(revokeRoute, (c) => {
-    const { connectKeyId } = c.req.valid("param");
-    store.transaction(() => {
-      if (!store.connectKeys.revoke(connectKeyId, context.now().getTime())) {
-        throw new RequestProblem("not-found", `There is no connect key ${connectKeyId}`);
-      }
-      recordEvent(context, "connect-key.revoked", {}, { connectKeyId });
-    });
+    revokeConnectKey(context, c.req.valid("param").connectKeyId);
     return c.body(null, 204);
+  });
+}
+
+/** Makes a connect key: the answer is the only place where it is ever seen. */
+export async function createConnectKey(
+  context: ServerContext,
+  { expiresAt, maxUses }: z.infer<typeof ConnectKeyBody>,
+): Promise<z.infer<typeof NewConnectKey>> {
+  const { store } = context;
+  const connectKey = newSecret(context.random);
+  const key: ConnectKey = {
+    connectKeyId: newUuid(context.random),
+    createdAt: context.now().getTime(),
+    expiresAt: expiresAt === undefined ? null : Date.parse(expiresAt),
+    maxUses: maxUses ?? null,
+    uses: 0,
+  };
+  const hash = await sha256Hex(new TextEncoder().encode(connectKey));
+  const { uses: _, ...row } = key;
+  store.transaction(() => {
+    store.connectKeys.add({ ...row, hash });
+    const { connectKeyId } = key;
+    recordEvent(context, "connect-key.created", {}, { connectKeyId, expiresAt, maxUses });
+  });
+  return { ...connectKeyItem(key), connectKey };
+}
+
+/** Revokes a connect key; devices that it enrolled stay. Throws `not-found`. */
+export function revokeConnectKey(context: ServerContext, connectKeyId: string): void {
+  const { store } = context;
+  store.transaction(() => {
+    if (!store.connectKeys.revoke(connectKeyId, context.now().getTime())) {
+      throw new RequestProblem("not-found", `There is no connect key ${connectKeyId}`);
+    }
+    recordEvent(context, "connect-key.revoked", {}, { connectKeyId });
   });
 }
 

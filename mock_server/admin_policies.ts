@@ -83,21 +83,15 @@ const evaluateRoute = createRoute({
 export function policyRoutes(app: AdminApp, context: ServerContext): void {
   const { store } = context;
   app.openapi(evaluateRoute, (c) => {
-    const { user: email, ...request } = c.req.valid("json");
-    const user = store.users.byEmail(email);
-    if (!user) throw new RequestProblem("not-found", `No user has the e-mail address '${email}'`);
-    const { userId, groups } = user;
     const policies = store.policies.all().map(storedPolicy);
-    const { defaultDecision } = store.settings.current;
-    return c.json(evaluate(policies, { ...request, userId, groups }, defaultDecision), 200);
+    return c.json(dryRun(context, policies, c.req.valid("json")), 200);
   });
   app.openapi(listRoute, (c) => {
     const { items, nextCursor } = store.policies.list(pageOf(c.req.valid("query")));
     return c.json({ items: items.map(storedPolicy), nextCursor }, 200);
   });
   app.openapi(addRoute, (c) => {
-    const policyId = newUuid(context.random);
-    return c.json(put(context, "policy.created", policyId, c.req.valid("json")), 201);
+    return c.json(addPolicy(context, c.req.valid("json")), 201);
   });
   app.openapi(replaceRoute, (c) => {
     const { policyId } = c.req.valid("param");
@@ -105,16 +99,51 @@ export function policyRoutes(app: AdminApp, context: ServerContext): void {
     if (named !== undefined && named !== policyId) {
       throw new RequestProblem("invalid", "json.policyId: is not the policy of the path");
     }
-    if (!store.policies.get(policyId)) throw noPolicy(policyId);
-    return c.json(put(context, "policy.changed", policyId, body), 200);
+    return c.json(replacePolicy(context, policyId, body), 200);
   });
   app.openapi(deleteRoute, (c) => {
-    const { policyId } = c.req.valid("param");
-    store.transaction(() => {
-      if (!store.policies.delete(policyId)) throw noPolicy(policyId);
-      recordEvent(context, "policy.deleted", {}, { policyId });
-    });
+    deletePolicy(context, c.req.valid("param").policyId);
     return c.body(null, 204);
+  });
+}
+
+/**
+ * What `policies` would decide about a request that is only imagined. Throws `not-found` when
+ * nobody has its e-mail address.
+ */
+export function dryRun(
+  { store }: ServerContext,
+  policies: readonly Policy[],
+  { user: email, ...request }: z.infer<typeof EvaluationRequest>,
+): PolicyDecision {
+  const user = store.users.byEmail(email);
+  if (!user) throw new RequestProblem("not-found", `No user has the e-mail address '${email}'`);
+  const { userId, groups } = user;
+  const { defaultDecision } = store.settings.current;
+  return evaluate(policies, { ...request, userId, groups }, defaultDecision);
+}
+
+/** Adds a policy. */
+export function addPolicy(context: ServerContext, body: PolicyBody): Policy {
+  return put(context, "policy.created", newUuid(context.random), body);
+}
+
+/** Replaces a policy. Throws `not-found`. */
+export function replacePolicy(
+  context: ServerContext,
+  policyId: string,
+  body: PolicyBody,
+): Policy {
+  if (!context.store.policies.get(policyId)) throw noPolicy(policyId);
+  return put(context, "policy.changed", policyId, body);
+}
+
+/** Deletes a policy. Throws `not-found`. */
+export function deletePolicy(context: ServerContext, policyId: string): void {
+  const { store } = context;
+  store.transaction(() => {
+    if (!store.policies.delete(policyId)) throw noPolicy(policyId);
+    recordEvent(context, "policy.deleted", {}, { policyId });
   });
 }
 

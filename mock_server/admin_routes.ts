@@ -15,6 +15,7 @@ export const ListQuery = PageQuery;
 /** Ids as they stand in paths: another form is a thing that does not exist. */
 export const DeviceParam = z.object({ deviceId: Uuid });
 export const UserParam = z.object({ userId: Uuid });
+export const BindingParam = z.object({ deviceId: Uuid, userId: Uuid });
 
 /** An instant in an answer that may not have come yet. */
 export const NullableInstant = Instant.nullable();

@@ -10,21 +10,18 @@ import {
 } from "./admin_routes.ts";
 import type { ServerContext } from "./context.ts";
 import { changeSettings, settleLeaves } from "./fleet_changes.ts";
-import { type Page, pageOf } from "./paging.ts";
+import { fleet } from "./fleet_members.ts";
 import { storedPolicy } from "./policy.ts";
 import { RequestProblem } from "./problems.ts";
-import {
-  effectiveChange,
-  type FleetMember,
-  previewSettings,
-  SettingsPreview,
-} from "./settings_preview.ts";
+import { effectiveChange, previewSettings, SettingsPreview } from "./settings_preview.ts";
 import { Settings } from "./store.ts";
 
 const SettingsAnswer = Settings.extend({ brand: z.string() }).openapi("Settings");
 
 /** Any subset; a misspelt member is refused, because dropping it would look like success. */
-const SettingsBody = z.strictObject(SettingsAnswer.partial().shape).openapi("SettingsChange");
+export const SettingsBody = z.strictObject(SettingsAnswer.partial().shape).openapi(
+  "SettingsChange",
+);
 
 const getRoute = createRoute({
   method: "get",
@@ -64,19 +61,32 @@ export function settingsRoutes(app: AdminApp, context: ServerContext): void {
   const answer = () => ({ ...store.settings.current, brand: authority.brand });
   app.openapi(getRoute, (c) => c.json(answer(), 200));
   app.openapi(putRoute, (c) => {
-    const change = checkedChange(context, c.req.valid("json"));
-    if (Object.keys(change).length) changeSettings(context, change);
+    saveSettings(context, c.req.valid("json"));
     return c.json(answer(), 200);
   });
-  app.openapi(previewRoute, (c) => {
-    settleLeaves(context);
-    const change = checkedChange(context, c.req.valid("json"));
-    const policies = store.policies.all().map(storedPolicy);
-    const now = context.now().getTime();
-    return c.json(
-      previewSettings(store.settings.current, change, fleet(context), policies, now),
-      200,
-    );
+  app.openapi(previewRoute, (c) => c.json(previewChange(context, c.req.valid("json")), 200));
+}
+
+/** Sets what differs from the settings in force. Throws `conflict` for another brand. */
+export function saveSettings(context: ServerContext, body: z.infer<typeof SettingsBody>): void {
+  const change = checkedChange(context, body);
+  if (Object.keys(change).length) changeSettings(context, change);
+}
+
+/** What {@link saveSettings} would do; changes nothing. Throws as that does. */
+export function previewChange(
+  context: ServerContext,
+  body: z.infer<typeof SettingsBody>,
+): SettingsPreview {
+  settleLeaves(context);
+  const { store } = context;
+  const change = checkedChange(context, body);
+  const policies = store.policies.all().map(storedPolicy);
+  return previewSettings(store.settings.current, change, {
+    fleet: fleet(context),
+    policies,
+    portalUrl: context.portalUrl,
+    now: context.now().getTime(),
   });
 }
 
@@ -93,23 +103,4 @@ function checkedChange(
     );
   }
   return effectiveChange(store.settings.current, change);
-}
-
-/** Everybody who is managed anywhere, with their live leaves. */
-function fleet({ store, now }: ServerContext): FleetMember[] {
-  const members: FleetMember[] = [];
-  let page: Page | undefined = { limit: 500 };
-  while (page) {
-    const { items, nextCursor } = store.devices.list(page);
-    for (const { deviceId, hostname } of items) {
-      const leaves = store.certificates.liveOn(deviceId, now().getTime());
-      for (const user of store.bindings.managedOn(deviceId)) {
-        const own = leaves.filter(({ userId }) => userId === user.userId)
-          .map(({ serial, supersededAt }) => ({ serial, supersededAt }));
-        members.push({ deviceId, hostname, ...user, leaves: own });
-      }
-    }
-    page = nextCursor === null ? undefined : pageOf({ limit: 500, cursor: nextCursor });
-  }
-  return members;
 }

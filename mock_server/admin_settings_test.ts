@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { assertProblem, withAdmin } from "./scratch_admin.ts";
 import { SCRATCH_START } from "./scratch_context.ts";
+import { previewSettings } from "./settings_preview.ts";
 
 Deno.test("settings: PUT takes any subset, answers all of it, and tells every device", async () => {
   await withAdmin(async (call, { context, woken }) => {
@@ -159,10 +160,82 @@ Deno.test("the preview of other settings says in words what they would do", asyn
     })).body;
     assert.equal(loses.certificates, 0, "everybody keeps their current certificate");
     const words = summary.join("\n");
-    assert.match(words, /challenge\.localhost:8443: browsers of 1 user would stop presenting/);
-    assert.match(words, /portal\.example\.com: browsers of 1 user would present/);
+    assert.match(
+      words,
+      /challenge\.localhost:8443: browsers of 1 user on 1 device would stop pres/,
+    );
+    assert.match(words, /portal\.example\.com: browsers of 1 user on 1 device would present/);
     assert.match(words, /1 superseded certificate would end at once/);
     assert.match(words, /RSA-2048/);
     assert.match(words, /'deny'/);
+  });
+});
+
+Deno.test("the preview of patterns says whose browsers change, and what becomes of the portal", async () => {
+  await withAdmin(async (call, { addManaged, issue }) => {
+    const alice = addManaged("alice@example.com");
+    const leaf = await issue(alice);
+    addManaged("bob@example.com");
+    const common = { users: ["*"], resources: ["*"], action: "deny" };
+    for (const device of ["managed", "unmanaged"]) {
+      await call("POST", "policies", { ...common, name: device, conditions: { device } });
+    }
+    await call("POST", "policies", { ...common, name: "neither" });
+    const preview = async (change: Record<string, unknown>) =>
+      (await call("POST", "settings/preview", change)).body;
+    const own = "https://[*.]challenge.localhost:8443";
+    const other = "https://intranet.example.com";
+
+    const more = await preview({ selectionPatterns: [own, other] });
+    assert.deepEqual([more.patterns.added, more.patterns.removed], [[other], []]);
+    const { items, ...counts } = more.patterns.affected;
+    assert.deepEqual(counts, { devices: 1, users: 1, certificates: 1 });
+    assert.deepEqual(items[0].serials, [leaf.serial]);
+    assert.deepEqual(more.policies, [], "the portal sees what it saw");
+    const gone = await preview({ selectionPatterns: [other] });
+    assert.deepEqual([gone.patterns.added, gone.patterns.removed], [[other], [own]]);
+    assert.equal(gone.loses.certificates, 0, "certificates stay where they are");
+    assert.match(gone.summary.join("\n"), /No pattern would cover the portal/);
+    assert.deepEqual(
+      gone.policies.map((policy: { name: string; effect: string }) => [policy.name, policy.effect]),
+      [
+        ["managed", "Matches only where a person chooses the certificate by hand."],
+        ["unmanaged", "Matches wherever a person does not choose the certificate by hand."],
+      ],
+    );
+    const nothing = await preview({ selectionPatterns: [own] });
+    assert.deepEqual(nothing.patterns.affected.users, 0);
+    const off = await preview({ globalCertificateDistribution: false, selectionPatterns: [other] });
+    assert.equal(off.patterns.affected.users, 0, "nobody presents anything then");
+    assert.match(off.policies[0].effect, /every device counts as unmanaged/);
+  });
+});
+
+Deno.test("a pattern covers the portal by its name or one above it, and its port or any", async () => {
+  const cases: [string, string, boolean][] = [
+    ["https://[*.]challenge.portal.example.com", "https://portal.example.com", true],
+    ["https://[*.]challenge.portal.example.com:443", "https://portal.example.com", true],
+    ["https://[*.]example.com", "https://portal.example.com:8443", true],
+    ["https://[*.]Example.COM:8443", "https://portal.example.com:8443", true],
+    ["https://[*.]example.com:8444", "https://portal.example.com:8443", false],
+    ["https://[*.]example.com:443", "https://portal.example.com:8443", false],
+    ["https://portal.example.com", "https://portal.example.com", false],
+    ["https://challenge.portal.example.com", "https://portal.example.com", false],
+    ["https://[*.]l.example.com", "https://portal.example.com", false],
+    ["https://192.0.2.1:8443", "https://192.0.2.1:8443", true],
+    ["https://192.0.2.2:8443", "https://192.0.2.1:8443", false],
+  ];
+  await withAdmin((_call, { context }) => {
+    const settings = context.store.settings.current;
+    for (const [pattern, portalUrl, covers] of cases) {
+      const { summary } = previewSettings(
+        { ...settings, selectionPatterns: covers ? [] : ["https://[*.]example.com", portalUrl] },
+        { selectionPatterns: [pattern] },
+        { fleet: [], policies: [], portalUrl, now: SCRATCH_START },
+      );
+      const blind = summary.some((line) => line.startsWith("No pattern would cover the portal"));
+      assert.equal(blind, !covers, pattern);
+    }
+    return Promise.resolve();
   });
 });

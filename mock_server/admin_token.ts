@@ -4,18 +4,25 @@ import type { MiddlewareHandler } from "hono";
 import type { ServerContext, ServerEnv } from "./context.ts";
 import { RequestProblem } from "./problems.ts";
 
-/**
- * Whether an `Authorization` field carries the admin token. Takes the same time for every wrong
- * token, because only hashes are compared.
- */
+/** Whether an `Authorization` field carries the admin token. */
 export function hasAdminToken(
-  { adminTokenHash }: Pick<ServerContext, "adminTokenHash">,
+  context: Pick<ServerContext, "adminTokenHash">,
   authorization: string | undefined,
 ): boolean {
   const token = /^Bearer +([A-Za-z0-9._~+/-]+=*) *$/i.exec(authorization ?? "")?.[1];
-  const presented = createHash("sha256").update(token ?? "").digest();
-  const equal = timingSafeEqual(presented, Uint8Array.fromHex(adminTokenHash));
-  return equal && token !== undefined;
+  return isAdminToken(context, token ?? "") && token !== undefined;
+}
+
+/**
+ * Whether that is the admin token. Takes the same time for every wrong one, because only hashes are
+ * compared.
+ */
+export function isAdminToken(
+  { adminTokenHash }: Pick<ServerContext, "adminTokenHash">,
+  token: string,
+): boolean {
+  const presented = createHash("sha256").update(token).digest();
+  return timingSafeEqual(presented, Uint8Array.fromHex(adminTokenHash));
 }
 
 /** Refuses with 401 whoever does not present the admin token. */

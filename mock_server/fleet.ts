@@ -59,14 +59,16 @@ export class Users {
     );
   }
 
-  /** Users that are not deleted, oldest first. */
-  list(page: Page): Paged<User> {
+  /** Users that are not deleted, oldest first; with `state` those last reported in it somewhere. */
+  list(page: Page, state?: UserState): Paged<User> {
     return paged(
       this.database.all(
         UserRow,
         `SELECT rowid AS seq, * FROM user WHERE deletedAt IS NULL AND rowid > $after
+           AND ($state IS NULL OR EXISTS (SELECT 1 FROM report
+             WHERE report.userId = user.userId AND report.state = $state))
          ORDER BY rowid LIMIT $limit`,
-        { after: page.after ?? 0, limit: page.limit + 1 },
+        { after: page.after ?? 0, limit: page.limit + 1, state: state ?? null },
       ),
       page,
     );

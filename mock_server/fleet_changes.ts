@@ -5,6 +5,7 @@
 import { LIMITS } from "../agent/contract.ts";
 import type { RevocationReason, RevokedCertificate } from "./certificates.ts";
 import { recordEvent, type ServerContext } from "./context.ts";
+import type { Device, User } from "./fleet.ts";
 import { RequestProblem } from "./problems.ts";
 import type { Settings } from "./store.ts";
 
@@ -73,10 +74,7 @@ export function unbindUser(context: ServerContext, deviceId: string, userId: str
   const now = context.now().getTime();
   store.transaction(() => {
     requireDevice(context, deviceId);
-    const binding = store.bindings.get(deviceId, userId);
-    if (!binding || binding.removedAt !== null) {
-      throw new RequestProblem("not-found", `User ${userId} is not managed on device ${deviceId}`);
-    }
+    requireBinding(context, deviceId, userId);
     store.bindings.remove(deviceId, userId, now);
     const revoked = store.certificates.revokeAll({ deviceId, userId }, "affiliationChanged", now);
     recordEvent(context, "user.unbound", { deviceId, userId }, { revoked: serials(revoked) });
@@ -157,17 +155,32 @@ export function settleLeaves(context: ServerContext): void {
   }
 }
 
-function requireDevice(context: ServerContext, deviceId: string): void {
-  const device = context.store.devices.get(deviceId);
+/** The device, which is enrolled. Throws `not-found`. */
+export function requireDevice({ store }: ServerContext, deviceId: string): Device {
+  const device = store.devices.get(deviceId);
   if (!device || device.deletedAt !== null) {
     throw new RequestProblem("not-found", `No device ${deviceId} is enrolled`);
   }
+  return device;
 }
 
-function requireUser(context: ServerContext, userId: string): void {
-  const user = context.store.users.get(userId);
+/** The user, who is not deleted. Throws `not-found`. */
+export function requireUser({ store }: ServerContext, userId: string): User {
+  const user = store.users.get(userId);
   if (!user || user.deletedAt !== null) {
     throw new RequestProblem("not-found", `There is no user ${userId}`);
+  }
+  return user;
+}
+
+/** Throws `not-found` unless the user is managed on the device. */
+export function requireBinding(
+  { store }: ServerContext,
+  deviceId: string,
+  userId: string,
+): void {
+  if (store.bindings.get(deviceId, userId)?.removedAt !== null) {
+    throw new RequestProblem("not-found", `User ${userId} is not managed on device ${deviceId}`);
   }
 }
 

@@ -128,6 +128,15 @@ export function evaluate(
   return { decision: DECISION_OF[winner.action], policy: winner.policyId, why };
 }
 
+/** Whether one of a policy's `users` means this user. */
+export function selects(
+  selector: string,
+  { userId, groups }: Pick<AccessRequest, "userId" | "groups">,
+): boolean {
+  if (selector === "*") return true;
+  return selector.startsWith("group:") ? groups.includes(selector.slice(6)) : selector === userId;
+}
+
 const DECISION_OF = { relax: "allow", restrict: "mfa", deny: "deny" } as const;
 
 const STRICTNESS = { relax: 0, restrict: 1, deny: 2 } as const;
@@ -153,12 +162,6 @@ function matches(policy: Policy, request: AccessRequest): boolean {
     (device === undefined || device === request.device) &&
     (os === undefined || os.includes(request.os)) &&
     (ip === undefined || ip.some((range) => cidrContains(range, request.ip)));
-}
-
-function selects(selector: string, request: AccessRequest): boolean {
-  if (selector === "*") return true;
-  if (selector.startsWith("group:")) return request.groups.includes(selector.slice(6));
-  return selector === request.userId;
 }
 
 function reasons(policy: Policy, request: AccessRequest): string {

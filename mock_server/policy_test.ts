@@ -4,50 +4,14 @@ import {
   type AccessRequest,
   type Decision,
   evaluate,
-  Policy,
+  type Policy,
   PolicyBody,
   type PolicyDecision,
 } from "./policy.ts";
-
-const ALICE = "11111111-1111-4111-8111-111111111111";
-const BOB = "22222222-2222-4222-8222-222222222222";
-
-const policyIds = fc.uuid();
-const userSelectors = fc.constantFrom("*", ALICE, BOB, "group:staff", "group:contractors");
-const systems = fc.constantFrom("linux", "macos", "windows", "ios", "android", "other");
-const ranges = fc.constantFrom("10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32", "0.0.0.0/0");
-
-const policies: fc.Arbitrary<Policy> = fc.record({
-  policyId: policyIds,
-  name: fc.string({ minLength: 1, maxLength: 20 }),
-  enabled: fc.boolean(),
-  users: fc.array(userSelectors, { minLength: 1, maxLength: 3 }),
-  resources: fc.array(fc.constantFrom("*", "mail", "wiki"), { minLength: 1, maxLength: 2 }),
-  conditions: fc.record({
-    device: fc.constantFrom("managed", "unmanaged"),
-    ip: fc.array(ranges, { minLength: 1, maxLength: 2 }),
-    os: fc.array(systems, { minLength: 1, maxLength: 3 }),
-  }, { requiredKeys: [] }),
-  action: fc.constantFrom("relax", "restrict", "deny"),
-}).map((value) => Policy.parse(value));
-
-const policyLists = fc.uniqueArray(policies, {
-  maxLength: 8,
-  selector: (policy) => policy.policyId,
-});
-
-const requests: fc.Arbitrary<AccessRequest> = fc.record({
-  userId: fc.constantFrom(ALICE, BOB, null),
-  groups: fc.subarray(["staff", "contractors"]),
-  resource: fc.constantFrom("mail", "wiki", "payroll"),
-  device: fc.constantFrom("managed" as const, "unmanaged" as const),
-  os: systems,
-  ip: fc.constantFrom("10.1.2.3", "::ffff:192.0.2.9", "2001:db8::1", "198.51.100.1"),
-});
-
-const defaults = fc.constantFrom<Decision>("allow", "mfa", "deny");
+import { ALICE, BOB, defaults, policies, policyLists, requests } from "./scratch_policies.ts";
 
 const STRICT: Record<Decision, number> = { allow: 0, mfa: 1, deny: 2 };
+const DECIDES = { relax: "allow", restrict: "mfa", deny: "deny" } as const;
 
 function decided(answer: PolicyDecision) {
   return { decision: answer.decision, policy: answer.policy };
@@ -83,6 +47,37 @@ Deno.test("one more policy never makes a decision that a policy took more lenien
     fc.pre(before.policy !== null && list.every((entry) => entry.policyId !== more.policyId));
     const after = evaluate([...list, more], request, "allow");
     assert.ok(STRICT[after.decision] >= STRICT[before.decision]);
+  }));
+});
+
+Deno.test("of all that match, the strictest decides, and of equals the smallest policyId", () => {
+  fc.assert(fc.property(policyLists, requests, defaults, (list, request, fallback) => {
+    const matching = list.filter((entry) => evaluate([entry], request, "allow").policy !== null);
+    const strictest = matching.map(({ action }) => STRICT[DECIDES[action]]).sort().at(-1);
+    const [first] = matching.filter(({ action }) => STRICT[DECIDES[action]] === strictest)
+      .map(({ policyId }) => policyId).sort();
+    const { decision, policy } = evaluate(list, request, fallback);
+    assert.equal(policy, first ?? null);
+    assert.equal(STRICT[decision], strictest ?? STRICT[fallback]);
+  }));
+});
+
+Deno.test("a device condition alone tells a managed device from an unmanaged one", () => {
+  fc.assert(fc.property(policyLists, requests, defaults, (list, request, fallback) => {
+    const blind = list.map((entry) => ({ ...entry, conditions: { ...entry.conditions } }));
+    for (const { conditions } of blind) delete conditions.device;
+    assert.deepEqual(
+      decided(evaluate(blind, { ...request, device: "managed" }, fallback)),
+      decided(evaluate(blind, { ...request, device: "unmanaged" }, fallback)),
+    );
+  }));
+});
+
+Deno.test("deciding changes neither the policies nor the request", () => {
+  fc.assert(fc.property(policyLists, requests, (list, request) => {
+    const before = JSON.stringify([list, request]);
+    evaluate(list, request, "allow");
+    assert.equal(JSON.stringify([list, request]), before);
   }));
 });
 

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { LeafKeyAlgorithm, SelectionPattern } from "../agent/contract.ts";
 import { Certificates } from "./certificates.ts";
+import { FleetFigures } from "./fleet_figures.ts";
 import { Bindings, Devices, Reports, Users } from "./fleet.ts";
 import { type Page, type Paged, paged } from "./paging.ts";
 import { Decision } from "./policy.ts";
@@ -48,6 +49,7 @@ export interface Store {
   bindings: Bindings;
   certificates: Certificates;
   reports: Reports;
+  figures: FleetFigures;
   policies: Policies;
   events: Events;
   nonces: Nonces;
@@ -67,6 +69,7 @@ export function openStore(path: string, defaults: Settings): Store {
     bindings: new Bindings(database),
     certificates: new Certificates(database),
     reports: new Reports(database),
+    figures: new FleetFigures(database),
     policies: new Policies(database),
     events: new Events(database),
     nonces: new Nonces(database),
@@ -261,6 +264,8 @@ const EventRow = z.object({
   detail: json(z.record(z.string(), z.unknown())),
 });
 
+const LAST_EVENT = { at: Number.MAX_SAFE_INTEGER, seq: Number.MAX_SAFE_INTEGER };
+
 /** The append-only audit log; the file itself refuses changes and deletions. */
 export class Events {
   constructor(private readonly database: Database) {}
@@ -288,6 +293,25 @@ export class Events {
         { before: page.after ?? Number.MAX_SAFE_INTEGER, limit: page.limit + 1 },
       ),
       page,
+    );
+  }
+
+  /**
+   * At most `limit` events of one type since an instant, newest first; with `before`, those that
+   * follow that one of an earlier answer.
+   */
+  newestOfType(
+    type: string,
+    since: number,
+    limit: number,
+    before: { at: number; seq: number } = LAST_EVENT,
+  ): (Event & { seq: number })[] {
+    return this.database.all(
+      EventRow,
+      `SELECT * FROM event WHERE type = $type AND at BETWEEN $since AND $at
+         AND (at < $at OR seq < $seq)
+       ORDER BY at DESC, seq DESC LIMIT $limit`,
+      { type, since, limit, at: before.at, seq: before.seq },
     );
   }
 
