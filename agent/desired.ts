@@ -1,7 +1,7 @@
 /** What the agent server wants, as accepted: parsed, checked against the pins, and cut by user. */
 import { Problem } from "../platform/errors.ts";
 import { type CertificateAnswer, DesiredState, type DesiredUser } from "./contract.ts";
-import type { UserSlice } from "./local_contract.ts";
+import { anchorsDigest, type UserSlice } from "./local_contract.ts";
 import { sameWindow } from "./renewal.ts";
 import type { UserRow } from "./state.ts";
 import type { Anchors } from "./verify.ts";
@@ -92,7 +92,8 @@ export function wants(
 export function isSettled(slice: UserSlice, row: UserRow | undefined): boolean {
   if (!slice.wanted) return row === undefined || row.state === "removed" || row.state === "absent";
   if (row?.state !== "installed" || slice.renewNow) return false;
-  const { renewal } = row.details;
+  const { renewal, anchors } = row.details;
+  if (anchors !== undefined && anchors !== anchorsDigest(slice.trustAnchors)) return false;
   // The server moved the window: another instant is to be drawn.
   if (slice.renewal && !(renewal && sameWindow(slice.renewal, renewal))) return false;
   const listed = slice.leaves.map((leaf) => leaf.serial).toSorted();

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { Problem } from "../platform/errors.ts";
 import { DesiredState, patternProblem } from "./contract.ts";
 import { isSettled, parseDesiredState, sliceFor, withIssuedLeaf } from "./desired.ts";
-import type { UserSlice } from "./local_contract.ts";
+import { anchorsDigest, type UserSlice } from "./local_contract.ts";
 import type { UserRow } from "./state.ts";
 
 const pem = (name: string) => `-----BEGIN CERTIFICATE-----\n${name}\n-----END CERTIFICATE-----\n`;
@@ -153,6 +153,9 @@ Deno.test("a user is settled when the store holds exactly the listed leaves", ()
   assert.equal(isSettled(listed(), row()), false);
   assert.equal(isSettled(listed("aa"), row({ state: "failed" })), false);
   assert.equal(isSettled(listed("aa"), undefined), false);
+  const holding = (anchors: string) => row({ details: { held: ["aa"], anchors } });
+  assert.equal(isSettled(listed("aa"), holding(anchorsDigest(pinned))), true);
+  assert.equal(isSettled(listed("aa"), holding("of an earlier generation")), false);
 });
 
 Deno.test("a user is not settled while the window was moved, or the leaf is to be renewed now", () => {

@@ -3,6 +3,7 @@
  * same program speaks at both ends, but perhaps of two versions, and one end may be anybody who
  * runs as that user: so both sides parse.
  */
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import { PROBLEM_CODES } from "../platform/errors.ts";
 import {
@@ -77,6 +78,8 @@ export const UserAgentReport = z.object({
   /** The window that `renewAt` was drawn in. */
   renewal: RenewalWindow.optional(),
   store: z.object({ kind: Line(32), location: Line(1024) }).optional(),
+  /** {@link anchorsDigest} of the anchors that are in the store. */
+  anchors: z.string().max(64).optional(),
   /** Serials of our leaves in the store. */
   held: z.array(Serial).max(16),
   error: z.object({ code: PROBLEM_CODE, message: Line(2000) }).optional(),
@@ -109,6 +112,13 @@ export const RenewalOutcome = z.object({
 
 /** `POST /renew` on the administrator's channel. */
 export const RenewalRequest = z.strictObject({ username: z.string().max(256).optional() });
+
+/** Which anchors a store was brought to: SHA-256 of both PEM texts, hexadecimal. */
+export function anchorsDigest(
+  { root, intermediate }: { root: string; intermediate: string },
+): string {
+  return createHash("sha256").update(`${root}\0${intermediate}`).digest("hex");
+}
 
 /** Where the agent sends a user's certificate requests, below the public URL: a leaf signs it too. */
 export function certificatesPath(

@@ -9,7 +9,8 @@ import type { RemovedItem, RenewalWindow, UserState } from "./contract.ts";
 import { openDatabase, transaction } from "./database.ts";
 import type { Anchors } from "./verify.ts";
 
-const MIGRATIONS = [
+/** Versions of the file, oldest first. */
+export const MIGRATIONS = [
   `
   CREATE TABLE identity (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -101,6 +102,8 @@ export interface UserDetails {
   /** The server's window that `renewAt` was drawn in. */
   renewal?: RenewalWindow;
   store?: { kind: string; location: string };
+  /** Which anchors are in the store; absent in reports of an earlier version. */
+  anchors?: string;
   /** Serials of our leaves in the store. */
   held?: string[];
 }
@@ -291,6 +294,12 @@ export class State {
       detail: String(row.detail),
       ...texts({ userId: row.user_id }),
     }));
+  }
+
+  /** The newest event with this detail; undefined when there is none. */
+  lastEventOf(detail: string): number | undefined {
+    const row = this.#get("SELECT max(event_id) AS newest FROM event WHERE detail = ?", detail);
+    return typeof row?.newest === "number" ? row.newest : undefined;
   }
 
   /** All writes of `work` count or none. */

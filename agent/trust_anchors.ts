@@ -30,8 +30,9 @@ export async function followAnchors(
   now: Date,
 ): Promise<PinnedAnchors> {
   const { root, intermediate } = offered;
-  if (root === pinned.root && intermediate === pinned.intermediate) return pinned;
-  if (root !== pinned.root && !await isCrossSigned(offered, pinned.root, now)) {
+  const sameRoot = isSame(root, pinned.root);
+  if (sameRoot && isSame(intermediate, pinned.intermediate)) return pinned;
+  if (!sameRoot && !await isCrossSigned(offered, pinned.root, now)) {
     throw new Problem(
       "bundle-rejected",
       "The desired state was refused and nothing changed: its trust anchors are not the ones that " +
@@ -42,6 +43,12 @@ export async function followAnchors(
   await verifyAnchors({ root, intermediate }, now);
   const before = { root: pinned.root, intermediate: pinned.intermediate };
   return { root, intermediate, former: [before, ...pinned.former].slice(0, MOST_FORMER) };
+}
+
+/** Whether two PEM texts, however they are broken into lines, are one certificate. */
+function isSame(one: string, other: string): boolean {
+  const body = (pem: string) => pem.replace(/\s/g, "");
+  return body(one) === body(other);
 }
 
 /** Whether one of the certificates sent along is the new root's, by the key of the pinned root. */

@@ -10,7 +10,7 @@ import type { RemovedItem } from "./contract.ts";
 import type { Ledger } from "./ledger.ts";
 import { ledgerFile, type LedgerPlace } from "./ledger_file.ts";
 import type { LocalClient } from "./local_client.ts";
-import type { UserAgentReport, UserSlice } from "./local_contract.ts";
+import { anchorsDigest, type UserAgentReport, type UserSlice } from "./local_contract.ts";
 import { observe } from "./observe.ts";
 import { followWindow } from "./renewal.ts";
 import { type Action, type DesiredStore, reconcile } from "./reconcile.ts";
@@ -223,6 +223,7 @@ function installedReport(
     // Rounded up: who looks at that second finds it due.
     ...(plan && { renewAt: isoSeconds(plan.renewAt + 999), renewal: plan.window }),
     store: { kind: store.kind, location: store.location },
+    anchors: anchorsDigest(slice.trustAnchors),
     held: seen.leaves.map((leaf) => leaf.serial),
     removed: [],
   };

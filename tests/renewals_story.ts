@@ -165,8 +165,13 @@ async function storeOf({ home }: LocalUser): Promise<string> {
   return `sql:${home}/${(await execute("sh", "-c", script)).trim()}`;
 }
 
+/** certutil's list, also when a removal beside it makes certutil call its own listing a failure. */
+async function listed(user: LocalUser): Promise<string> {
+  return await executeAs(user, "sh", "-c", `certutil -L -d ${await storeOf(user)} || true`);
+}
+
 async function leafNames(user: LocalUser): Promise<string[]> {
-  const list = await executeAs(user, "certutil", "-L", "-d", await storeOf(user));
+  const list = await listed(user);
   return list.split("\n").flatMap((line) => / *(.*?) +u,u,u *$/.exec(line)?.[1] ?? []);
 }
 
@@ -183,7 +188,7 @@ async function certificatePem(user: LocalUser, name: string): Promise<string> {
 
 /** Names of the certificates without a key here, in order. */
 async function authorityNames(user: LocalUser): Promise<string[]> {
-  const list = await executeAs(user, "certutil", "-L", "-d", await storeOf(user));
+  const list = await listed(user);
   return list.split("\n").flatMap((line) => / *(.*?) +,, *$/.exec(line)?.[1] ?? []).toSorted();
 }
 
