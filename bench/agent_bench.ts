@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { openNssdb } from "../platform/linux/nssdb.ts";
 import { type DemoDevice, openDemoDevice } from "../mock_server/demo_device.ts";
 import { type DemoServer, startDemoServer } from "../mock_server/demo_server.ts";
-import type { Bench, Row } from "./measure.ts";
+import { type Bench, type Row, time } from "./measure.ts";
 
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 
@@ -11,7 +11,7 @@ const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 const PATIENCE = 20_000;
 
 /** How long an idle agent's processor time is added up, seconds. */
-const IDLE = 60;
+const IDLE = 600;
 
 /** One device with one user, run from source; loopback. */
 export const bench: Bench = {
@@ -27,12 +27,15 @@ export const bench: Bench = {
       const before = resident(pid);
       progress(`ON and OFF, ${times(200)} times`);
       const { on, off } = await switching(server, device, times(200));
+      progress(`renew, ${times(30)} times`);
+      const renewals = await renewing(server, device, times(30));
       progress(`idle for ${smoke ? 1 : IDLE} s`);
       const seconds = smoke ? 1 : IDLE;
       const used = await idle(pid, seconds);
       return [
         row("ON -> leaf re-read from a fresh store", on, "ms", { median: 250, p99: 500 }),
         row("OFF -> store empty", off, "ms", { median: 250 }),
+        row("renew (the command) -> successor installed and reported", renewals, "ms"),
         row("idle agent before work, resident", [before], "MB", { median: 50 }),
         row("idle agent after work, resident", [resident(pid)], "MB", { median: 50 }),
         row("idle agent after work, private part of it", [privately(pid)], "MB"),
@@ -57,6 +60,12 @@ async function switching(server: DemoServer, device: DemoDevice, times: number) 
     off.push(await after(() => server.distribute(false), () => holds(device, 0, 0)));
   }
   return { on, off };
+}
+
+/** What an administrator waits for who renews a leaf by hand; each is a process of its own. */
+async function renewing(server: DemoServer, device: DemoDevice, times: number): Promise<number[]> {
+  await after(() => server.distribute(true), () => holds(device, 3, 1));
+  return await time(times, () => device.renew());
 }
 
 /** Milliseconds from before `change` until it `isTrue`. */

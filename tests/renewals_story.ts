@@ -121,7 +121,7 @@ await tellStory(async (step) => {
   await step("the authorities of before have left with their last leaf", async () => {
     for (const user of [alice, bob]) {
       await until(`${user.name} has one root and one intermediate`, async () => {
-        return (await authorityNames(user)).join() === `${INTERMEDIATE_NAME},${ROOT_NAME}`;
+        return (await authorityNames(user)).join() === `${ROOT_NAME},${INTERMEDIATE_NAME}`;
       });
       const chain = await chainOf(user);
       assert.notEqual(chain.root, first.chain.root);
