@@ -19,8 +19,8 @@ import { answerProblem, refuseInvalid } from "./problems.ts";
 export function adminApi(context: ServerContext): OpenAPIHono<ServerEnv> {
   const app = new OpenAPIHono<ServerEnv>({ defaultHook: refuseInvalid });
   app.onError(answerProblem((error) => context.log.error("admin request failed", { error })));
-  app.use("/admin/*", requireAdminToken(context));
-  app.use("/admin/*", async (c, next) => {
+  app.use("/admin/v1/*", requireAdminToken(context));
+  app.use("/admin/v1/*", async (c, next) => {
     await next();
     c.header("cache-control", "no-store");
   });

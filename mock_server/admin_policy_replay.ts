@@ -3,7 +3,6 @@ import { createRoute, type z } from "@hono/zod-openapi";
 import { ADMIN_TOKEN, type AdminApp, answerOf, bodyOf, bodyRefusals } from "./admin_routes.ts";
 import { CHALLENGE_EVENT } from "./challenge.ts";
 import type { ServerContext } from "./context.ts";
-import { PAGE_LIMIT } from "./paging.ts";
 import { storedPolicy } from "./policy.ts";
 import {
   ChallengeDetail,
@@ -15,6 +14,9 @@ import {
   ReplayRequest,
 } from "./policy_replay.ts";
 import { RequestProblem } from "./problems.ts";
+
+/** Challenges that are read at once; few, because meanwhile everybody else waits. */
+const PAGE = 100;
 
 const replayRoute = createRoute({
   method: "post",
@@ -62,12 +64,12 @@ async function* recordedChallenges(
   { store }: Pick<ServerContext, "store">,
   since: number,
 ): AsyncGenerator<RecordedChallenge> {
-  let page = store.events.newestOfType(CHALLENGE_EVENT, since, PAGE_LIMIT);
+  let page = store.events.newestOfType(CHALLENGE_EVENT, since, PAGE);
   while (page.length > 0) {
     for (const { eventId, at, userId, detail } of page) {
       yield { ...ChallengeDetail.parse(detail), eventId, at, userId: userId ?? null };
     }
     await new Promise((resolve) => setTimeout(resolve));
-    page = store.events.newestOfType(CHALLENGE_EVENT, since, PAGE_LIMIT, page.at(-1));
+    page = store.events.newestOfType(CHALLENGE_EVENT, since, PAGE, page.at(-1));
   }
 }

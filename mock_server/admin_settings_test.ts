@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { assertProblem, withAdmin } from "./scratch_admin.ts";
+import { PolicyBody } from "./policy.ts";
+import { assertProblem, NOWHERE, withAdmin } from "./scratch_admin.ts";
 import { SCRATCH_START } from "./scratch_context.ts";
 import { previewSettings } from "./settings_preview.ts";
 
@@ -226,15 +227,18 @@ Deno.test("a pattern covers the portal by its name or one above it, and its port
     ["https://192.0.2.2:8443", "https://192.0.2.1:8443", false],
   ];
   await withAdmin((_call, { context }) => {
-    const settings = context.store.settings.current;
+    const settings = { ...context.store.settings.current, selectionPatterns: [] };
+    const all = { name: "managed", users: ["*"], resources: ["*"], action: "deny" };
+    const body = PolicyBody.parse({ ...all, conditions: { device: "managed" } });
     for (const [pattern, portalUrl, covers] of cases) {
-      const { summary } = previewSettings(
-        { ...settings, selectionPatterns: covers ? [] : ["https://[*.]example.com", portalUrl] },
-        { selectionPatterns: [pattern] },
-        { fleet: [], policies: [], portalUrl, now: SCRATCH_START },
-      );
-      const blind = summary.some((line) => line.startsWith("No pattern would cover the portal"));
-      assert.equal(blind, !covers, pattern);
+      const { policies } = previewSettings(settings, { selectionPatterns: [pattern] }, {
+        fleet: [],
+        policies: [{ ...body, policyId: NOWHERE }],
+        portalUrl,
+        now: SCRATCH_START,
+      });
+      const effects = covers ? ["Matches again where a device presents its certificate."] : [];
+      assert.deepEqual(policies.map(({ effect }) => effect), effects, pattern);
     }
     return Promise.resolve();
   });

@@ -1,4 +1,4 @@
-/** The app of the first listener: device API, admin API, and what is nobody's. */
+/** The app of the first listener: device API, admin API and pages, and what is nobody's. */
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { LIMITS } from "../agent/contract.ts";
 import { adminApi } from "./admin_api.ts";
@@ -7,6 +7,7 @@ import { deviceApi } from "./device_api.ts";
 import { boundedBody } from "./limits.ts";
 import { Metrics, requireMetricsReader } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
+import { adminPages, isPagePath } from "./pages/admin_pages.tsx";
 import { portal } from "./portal.tsx";
 import { answerProblem, problemResponse, refuseInvalid, RequestProblem } from "./problems.ts";
 
@@ -31,7 +32,12 @@ function agentApp(
   app.onError(answerProblem((error) => context.log.error("request failed", { error })));
   app.notFound((c) => refuseUnrouted(app, c.req.path));
   app.use(metrics.count());
-  app.use("/admin/*", boundedBody(LIMITS.bodyBytes));
+  const pages = adminPages(context);
+  app.use("/admin/*", async (c, next) => {
+    if (!isPagePath(c.req.path)) return await next();
+    return await pages.fetch(c.req.raw, c.env);
+  });
+  app.use("/admin/v1/*", boundedBody(LIMITS.bodyBytes));
   app.route("/", deviceApi(context));
   app.route("/", adminApi(context));
   app.openapi(healthRoute, (c) => c.json({ status: "ok" as const }, 200));

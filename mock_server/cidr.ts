@@ -2,7 +2,7 @@
  * Address ranges (RFC 4632, RFC 4291 section 2.3) for policy conditions and `--trusted-proxy`.
  * An IPv4 address written inside IPv6 (`::ffff:10.0.0.1`), as sockets show it, counts as IPv4.
  */
-import { BlockList, isIP, isIPv4 } from "node:net";
+import { isIP, isIPv4 } from "node:net";
 import { z } from "@hono/zod-openapi";
 
 /** An IPv4 or IPv6 address, without a zone. */
@@ -34,15 +34,36 @@ export function cidrProblem(text: string): string | undefined {
  * Whether `ip` lies in `cidr`. What is no address lies nowhere; an IPv6 range holds no IPv4
  * address, unless it lies in `::ffff:0:0/96`.
  *
- * @param cidr a range that {@link Cidr} accepts; throws RangeError or TypeError for any other
+ * @param cidr a range that {@link Cidr} accepts; throws RangeError for any other
  */
 export function cidrContains(cidr: string, ip: string): boolean {
-  const address = canonicalIp(ip);
-  if (address === undefined) return false;
   const [base = "", bits] = cidr.split("/");
-  const range = new BlockList();
-  range.addSubnet(base, Number(bits), family(base));
-  return range.check(address, family(address));
+  const [first, address] = [addressNumber(base), addressNumber(ip)];
+  if (first === undefined) throw new RangeError(`'${cidr}' is not ADDRESS/BITS`);
+  if (address === undefined) return false;
+  const length = Number(bits) + (isIPv4(base) ? 96 : 0);
+  if (length < 96 && address >> 32n === MAPPED) return false;
+  const rest = BigInt(128 - length);
+  return first >> rest === address >> rest;
+}
+
+/** What stands before an IPv4 address inside IPv6. */
+const MAPPED = 0xffffn;
+
+/** The address as 128 bits, IPv4 inside IPv6; undefined for what is no address. */
+function addressNumber(ip: string): bigint | undefined {
+  const address = canonicalIp(ip);
+  if (address === undefined) return undefined;
+  if (isIPv4(address)) {
+    const octets = address.split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0);
+    return (MAPPED << 32n) | BigInt(octets);
+  }
+  const [head = "", tail = ""] = address.split("::").map(groupDigits);
+  return BigInt(`0x${head}${tail.padStart(32 - head.length, "0")}`);
+}
+
+function groupDigits(groups: string): string {
+  return groups.split(":").map((group) => group && group.padStart(4, "0")).join("");
 }
 
 /**
@@ -59,8 +80,4 @@ export function canonicalIp(ip: string): string | undefined {
   if (!mapped?.[1] || !mapped[2]) return compressed;
   const [high, low] = [parseInt(mapped[1], 16), parseInt(mapped[2], 16)];
   return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`;
-}
-
-function family(address: string): "ipv4" | "ipv6" {
-  return isIPv4(address) ? "ipv4" : "ipv6";
 }

@@ -60,6 +60,19 @@ Deno.test("an IPv4 address gives the same answer when a socket shows it inside I
   }));
 });
 
+Deno.test("an IPv6 range holds an IPv4 address only where it lies in ::ffff:0:0/96", () => {
+  const cases: [string, boolean][] = [
+    ["::ffff:10.0.0.0/104", true],
+    ["::ffff:a00:0/104", true],
+    ["::ffff:10.0.0.0/128", false],
+    ["::ffff:0:0/96", true],
+    ["::ffff:0:0/95", false],
+    ["::/0", false],
+    ["::10.9.9.9/128", false],
+  ];
+  for (const [range, holds] of cases) assert.equal(cidrContains(range, "10.9.9.9"), holds, range);
+});
+
 Deno.test("a range holds its own address, and a zone does not matter", () => {
   fc.assert(fc.property(ipv6, fc.nat(128), (ip, bits) => {
     fc.pre(number(ip).bits === 128);

@@ -52,7 +52,7 @@ export class FleetFigures {
   expiries(now: number): ExpiryFigures[] {
     return this.database.all(
       ExpiryRow,
-      `SELECT (notAfter - $now) / 86400000 AS day, count(*) AS certificates
+      `SELECT CAST((notAfter - $now) / 86400000 AS INTEGER) AS day, count(*) AS certificates
        FROM (SELECT max(rowid), notAfter FROM certificate
              WHERE revokedAt IS NULL AND notAfter > $now GROUP BY deviceId, userId)
        GROUP BY day ORDER BY day`,

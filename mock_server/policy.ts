@@ -114,7 +114,7 @@ export function evaluate(
   const seen = asSeen(request);
   let winner: Policy | undefined;
   for (const policy of policies) {
-    if (policy.enabled && matches(policy, seen) && (!winner || wins(policy, winner))) {
+    if (policy.enabled && (!winner || wins(policy, winner)) && matches(policy, seen)) {
       winner = policy;
     }
   }

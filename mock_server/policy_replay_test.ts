@@ -54,26 +54,32 @@ function decidedBy(list: readonly Policy[]) {
 }
 
 Deno.test("a replay decides as evaluate does with the draft in the list", async () => {
-  await fc.assert(fc.asyncProperty(histories, drafts, async (history, { list, draft }) => {
-    const drafted = list.filter(({ policyId }) => policyId !== draft.policyId);
-    drafted.push({ ...draft.policy, policyId: draft.policyId });
-    const changed = history.map((challenge) => ({
-      challenge,
-      after: decide(drafted, challenge),
-    })).filter(({ challenge, after }) => after.decision !== challenge.decision);
-    const answer = await replay(history, list, draft);
-    assert.equal(answer.challenges, history.length);
-    assert.equal(answer.changed, changed.length);
-    assert.equal(answer.draftId, draft.policyId);
-    assert.deepEqual(
-      answer.items.map(({ eventId, before, after }) => ({ eventId, before, after })),
-      changed.map(({ challenge: { eventId, decision, policy }, after }) => ({
-        eventId,
-        before: { decision, policy },
-        after,
-      })),
-    );
-  }));
+  await fc.assert(
+    fc.asyncProperty(histories, drafts, async (history, { list, draft }) => {
+      const drafted = list.filter(({ policyId }) => policyId !== draft.policyId);
+      drafted.push({ ...draft.policy, policyId: draft.policyId });
+      const changed = history.map((challenge) => ({
+        challenge,
+        after: decide(drafted, challenge),
+        anyway: decide(list, challenge),
+      })).filter(({ challenge, after }) => after.decision !== challenge.decision);
+      const answer = await replay(history, list, draft);
+      assert.equal(answer.challenges, history.length);
+      assert.equal(answer.changed, changed.length);
+      const anyway = changed.filter(({ after, anyway }) => anyway.decision === after.decision);
+      assert.equal(answer.changedAnyway, anyway.length);
+      assert.equal(answer.draftId, draft.policyId);
+      assert.deepEqual(
+        answer.items.map(({ eventId, before, after }) => ({ eventId, before, after })),
+        changed.map(({ challenge: { eventId, decision, policy }, after }) => ({
+          eventId,
+          before: { decision, policy },
+          after,
+        })),
+      );
+    }),
+    { numRuns: 1000 },
+  );
 });
 
 Deno.test("the policies in force change nothing that they decided themselves", async () => {

@@ -36,9 +36,12 @@ Deno.test("the order of policies never matters", () => {
   const shuffled = policyLists.chain((list) =>
     fc.tuple(fc.constant(list), fc.shuffledSubarray(list, { minLength: list.length }))
   );
-  fc.assert(fc.property(shuffled, requests, defaults, ([list, other], request, fallback) => {
-    assert.deepEqual(evaluate(list, request, fallback), evaluate(other, request, fallback));
-  }));
+  fc.assert(
+    fc.property(shuffled, requests, defaults, ([list, other], request, fallback) => {
+      assert.deepEqual(evaluate(list, request, fallback), evaluate(other, request, fallback));
+    }),
+    { numRuns: 3000 },
+  );
 });
 
 Deno.test("one more policy never makes a decision that a policy took more lenient", () => {
@@ -51,15 +54,18 @@ Deno.test("one more policy never makes a decision that a policy took more lenien
 });
 
 Deno.test("of all that match, the strictest decides, and of equals the smallest policyId", () => {
-  fc.assert(fc.property(policyLists, requests, defaults, (list, request, fallback) => {
-    const matching = list.filter((entry) => evaluate([entry], request, "allow").policy !== null);
-    const strictest = matching.map(({ action }) => STRICT[DECIDES[action]]).sort().at(-1);
-    const [first] = matching.filter(({ action }) => STRICT[DECIDES[action]] === strictest)
-      .map(({ policyId }) => policyId).sort();
-    const { decision, policy } = evaluate(list, request, fallback);
-    assert.equal(policy, first ?? null);
-    assert.equal(STRICT[decision], strictest ?? STRICT[fallback]);
-  }));
+  fc.assert(
+    fc.property(policyLists, requests, defaults, (list, request, fallback) => {
+      const matching = list.filter((entry) => evaluate([entry], request, "allow").policy !== null);
+      const strictest = matching.map(({ action }) => STRICT[DECIDES[action]]).sort().at(-1);
+      const [first] = matching.filter(({ action }) => STRICT[DECIDES[action]] === strictest)
+        .map(({ policyId }) => policyId).sort();
+      const { decision, policy } = evaluate(list, request, fallback);
+      assert.equal(policy, first ?? null);
+      assert.equal(STRICT[decision], strictest ?? STRICT[fallback]);
+    }),
+    { numRuns: 3000 },
+  );
 });
 
 Deno.test("a device condition alone tells a managed device from an unmanaged one", () => {

@@ -10,7 +10,6 @@
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { getCookie, setCookie } from "hono/cookie";
-import { secureHeaders } from "hono/secure-headers";
 import { answerChallenge, type Asked, ChallengeAnswer, type Origin } from "./challenge.ts";
 import {
   clientAddress,
@@ -22,7 +21,8 @@ import {
 import { newSecret, recordEvent, type ServerContext, type ServerEnv } from "./context.ts";
 import { misbehave } from "./faults.ts";
 import { refusals } from "./openapi.ts";
-import { RefusalPage, STYLE_SOURCE, VerdictPage } from "./portal_page.tsx";
+import { pageHeaders } from "./pages/security_headers.ts";
+import { RefusalPage, VerdictPage } from "./portal_page.tsx";
 import { PortalVisits } from "./portal_visits.ts";
 import { answerProblem, refuseInvalid, RequestProblem } from "./problems.ts";
 import { requestOs } from "./request_os.ts";
@@ -79,7 +79,11 @@ export function portal(context: ServerContext): OpenAPIHono<ServerEnv> {
   const app = new OpenAPIHono<ServerEnv>({ defaultHook: refuseInvalid });
   const visits = new PortalVisits(context.random, context.now);
   app.onError(answerProblem((error) => context.log.error("portal request failed", { error })));
-  app.use(securityHeaders(context));
+  app.use(pageHeaders({
+    url: context.portalUrl,
+    formAction: "'none'",
+    referrerPolicy: "no-referrer",
+  }));
   app.use("/challenge", misbehave(context));
 
   app.openapi(challengeRoute, async (c) => {
@@ -193,27 +197,4 @@ function answer(
     }),
   };
   return answerChallenge(context, asked, certificate, origin);
-}
-
-/**
- * No script, no frame, no cache. Loopback names get no HSTS: it would bind every other server that
- * somebody runs on `localhost`.
- */
-function securityHeaders(context: ServerContext) {
-  const loopback = /(^|\.)localhost$/.test(new URL(context.portalUrl).hostname);
-  const headers = secureHeaders({
-    contentSecurityPolicy: {
-      defaultSrc: ["'none'"],
-      styleSrc: [STYLE_SOURCE],
-      baseUri: ["'none'"],
-      formAction: ["'none'"],
-      frameAncestors: ["'none'"],
-    },
-    strictTransportSecurity: loopback ? false : "max-age=15552000",
-    xFrameOptions: "DENY",
-  });
-  return async (c: Context, next: () => Promise<void>) => {
-    await headers(c, next);
-    c.header("cache-control", "no-store");
-  };
 }

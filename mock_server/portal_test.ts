@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
+import { changeSettings } from "./fleet_changes.ts";
+import { evaluate } from "./policy.ts";
 import { Browser, challenge, holder } from "./scratch_browser.ts";
 import { SCRATCH_START, withScratch } from "./scratch_context.ts";
+import { policyLists } from "./scratch_policies.ts";
 
 const PROXY = "192.0.2.1";
 
@@ -125,6 +129,45 @@ Deno.test("policies decide by the verdict, the user's groups, the address and th
     store.settings.update({ globalCertificateDistribution: false }, 0);
     policy({ device: "unmanaged" });
     assert.equal(await decision(), "deny");
+  });
+});
+
+Deno.test("OFF leaves policies as they are, and they see every device as unmanaged", async () => {
+  await withScratch(async (scratch) => {
+    const { context } = scratch;
+    const { store } = context;
+    const alice = scratch.addManaged("alice@example.com", ["staff"]);
+    const lists = fc.sample(policyLists, { numRuns: 20, seed: 1 });
+    let differing = 0;
+    for (const list of lists) {
+      const leaf = await scratch.issue(alice);
+      const browser = new Browser(scratch, holder([leaf.der], "192.0.2.9"));
+      for (const { policyId, ...body } of list) store.policies.put(policyId, body, 0);
+      const before = store.policies.all();
+      const request = {
+        userId: alice.userId,
+        groups: ["staff"],
+        resource: "mail",
+        os: "linux" as const,
+        ip: "192.0.2.9",
+      };
+      const decides = async (device: "managed" | "unmanaged") => {
+        const { managed, decision, policy } = await challenge(browser, alice.email);
+        const { why: _, ...expected } = evaluate(list, { ...request, device }, "allow");
+        assert.deepEqual({ decision, policy }, expected);
+        assert.equal(managed, device === "managed");
+        return decision;
+      };
+      const on = await decides("managed");
+      changeSettings(context, { globalCertificateDistribution: false });
+      assert.deepEqual(store.policies.all(), before);
+      if (await decides("unmanaged") !== on) differing++;
+      changeSettings(context, { globalCertificateDistribution: true });
+      assert.deepEqual(store.policies.all(), before);
+      await decides("unmanaged"); // The leaf of before OFF stays revoked.
+      for (const { policyId } of list) store.policies.delete(policyId);
+    }
+    assert.ok(differing > 0, "some of them depend on the device");
   });
 });
 

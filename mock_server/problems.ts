@@ -31,6 +31,9 @@ export const PROBLEMS = {
   "internal": [500, "The server failed"],
 } as const satisfies Record<string, readonly [ContentfulStatusCode, string]>;
 
+/** Characters of an answer's words, as the contract bounds them; some quote the request. */
+const MOST_DETAIL = 4000;
+
 /** A problem type without its prefix. */
 export type ProblemType = keyof typeof PROBLEMS;
 
@@ -64,10 +67,8 @@ export function problemText(problem: RequestProblem) {
   const [status, title] = PROBLEMS[problem.type];
   const type = PROBLEM_PREFIX + problem.type;
   const { members } = problem.extra;
-  return {
-    status,
-    body: JSON.stringify({ type, title, status, detail: problem.message, ...members }),
-  };
+  const detail = problem.message.slice(0, MOST_DETAIL);
+  return { status, body: JSON.stringify({ type, title, status, detail, ...members }) };
 }
 
 /** The answer to a problem. */

@@ -33,7 +33,7 @@ export async function startChromium(
   { profile, trustedKey }: ChromiumOptions,
 ): Promise<Chromium> {
   const flags = [
-    ...FLAGS,
+    ...CHROMIUM_FLAGS,
     `--user-data-dir=${user.home}/${profile}`,
     ...(trustedKey === undefined ? [] : [`--ignore-certificate-errors-spki-list=${trustedKey}`]),
   ];
@@ -75,7 +75,8 @@ async function open(page: Page, url: string): Promise<Answer> {
 /** An answer takes a tenth of a second; a chooser never ends. */
 const PATIENCE_MS = 20_000;
 
-const FLAGS = [
+/** How Chromium is started here, but for its profile. */
+export const CHROMIUM_FLAGS = [
   "--headless=new",
   // Its own sandbox needs rights that containers do not give; what it opens is ours.
   "--no-sandbox",
@@ -90,7 +91,7 @@ const FLAGS = [
 ];
 
 /** Where it listens, from what it says on its standard error, which is read to its end. */
-function devToolsOf(browser: Deno.ChildProcess): Promise<string> {
+export function devToolsOf(browser: Deno.ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     let said = "";
     const reading = (async () => {

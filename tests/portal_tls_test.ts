@@ -2,49 +2,11 @@
 import assert from "node:assert/strict";
 import { Agent, request } from "node:https";
 import { ChallengeAnswer } from "../mock_server/challenge.ts";
-import {
-  scratchFleet,
-  type ScratchLeaf,
-  type ScratchUser,
-} from "../mock_server/scratch_context.ts";
-import { type RunningServer, startMockServer } from "../mock_server/server.ts";
+import { curl, type Portal, QUERY, withPortal } from "./portal_fixture.ts";
 import { runProgram } from "./product.ts";
 import { testWith } from "./skip.ts";
 
-const EMAIL = "alice@example.com";
-const QUERY = `user=${EMAIL}&resource=mail`;
 const VERSIONS = ["tls1_2", "tls1_3"] as const;
-
-/** A running server with one managed user, whose leaf and key are in files. */
-interface Portal {
-  server: RunningServer;
-  alice: ScratchUser;
-  leaf: ScratchLeaf;
-  folder: string;
-  /** A path in `folder`. */
-  path(name: string): string;
-}
-
-async function withPortal(test: (portal: Portal) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "portal-tls-" });
-  const loopback = { host: "localhost", port: 0 };
-  const server = await startMockServer({ listen: loopback, portal: loopback, dataDir: folder });
-  try {
-    const { context } = server;
-    const now = context.now().getTime();
-    context.store.settings.update({ globalCertificateDistribution: true }, now);
-    const fleet = scratchFleet(context);
-    const alice = fleet.addManaged(EMAIL);
-    const leaf = await fleet.issue(alice);
-    const path = (name: string) => `${folder}/${name}`;
-    await Deno.writeTextFile(path("leaf.pem"), leaf.pem + context.authority.intermediate.pem);
-    await Deno.writeTextFile(path("leaf.key"), leaf.key);
-    await test({ server, alice, leaf, folder, path });
-  } finally {
-    await server.close();
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 /** What openssl printed of one challenge, and the answer where there was one. */
 async function challengeByOpenssl(portal: Portal, ...args: string[]) {
@@ -69,15 +31,6 @@ async function challengeByOpenssl(portal: Portal, ...args: string[]) {
 function withKey(portal: Portal, key = "leaf.key"): string[] {
   const chain = portal.path("leaf.pem");
   return ["-cert", chain, "-cert_chain", chain, "-key", portal.path(key)];
-}
-
-async function curl(portal: Portal, url: string, ...args: string[]): Promise<string> {
-  const { code, out, err } = await runProgram(
-    ["curl"],
-    ["-sS", "--fail", "--cacert", portal.server.serverCa, ...args, url],
-  );
-  assert.equal(code, 0, err);
-  return out;
 }
 
 for (const version of VERSIONS) {
