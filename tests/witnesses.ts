@@ -15,6 +15,7 @@ export const WITNESSES = {
   openssl: { package: "openssl", programs: ["openssl"] },
   certtool: { package: "gnutls-bin", programs: ["certtool"] },
   curl: { package: "curl", programs: ["curl"] },
+  nginx: { package: "nginx", programs: ["nginx"] },
   chromium: { package: "chromium", programs: ["chromium"] },
   setpriv: { package: "util-linux", programs: ["setpriv"] },
   unshare: { package: "util-linux", programs: ["unshare"] },
