@@ -1,0 +1,283 @@
+/** What must be true of a fleet, always, and what must be true once nothing has disturbed it. */
+import type { Certificate } from "../../mock_server/certificates.ts";
+import type { Device } from "./device.ts";
+import { type HeldCertificate, type Home, type HomeWatch, sha256 } from "./home.ts";
+import type { SimulatedServer } from "./server.ts";
+import { HOUR, MINUTE, SECOND, type Timeline } from "./timeline.ts";
+import type { Trace } from "./trace.ts";
+
+/** Something that must never be. */
+export class InvariantBroken extends Error {
+  override readonly name = "InvariantBroken";
+}
+
+/**
+ * After so long without a disturbance everything is as it shall be: stores are looked at once an
+ * hour, three re-issues an hour are allowed, and pauses are 5 min at most.
+ */
+export const CALM = 2 * HOUR + 20 * MINUTE;
+
+/** Most requests of a device in an hour: three users' back-offs and its own. */
+const REQUESTS_AN_HOUR = 400;
+/** Most new leaves of a user on a device in a day that nobody but our code has caused. */
+const LEAVES_A_DAY = 8;
+
+/** The watch over all invariants of DESIGN section 3 that a simulation can see. */
+export class Invariants {
+  #broken: InvariantBroken | undefined;
+  #disturbedAt = -Infinity;
+
+  constructor(
+    private readonly server: SimulatedServer,
+    private readonly timeline: Timeline,
+    private readonly trace: Trace,
+    private readonly devices: readonly Device[],
+  ) {}
+
+  /** Something happened that every device has to react to. */
+  disturb(): void {
+    this.#disturbedAt = this.timeline.now;
+  }
+
+  /** Notes what the server wants of each home now: what is to be removed, may be. */
+  noteWanted(): void {
+    for (const device of this.devices) {
+      for (const home of device.homes.values()) {
+        const owner = this.owner(device, home);
+        if (owner === undefined || owner !== home.owner) home.unwantedAt = this.timeline.now;
+        home.owner = owner;
+      }
+    }
+  }
+
+  /** The user whose leaf the server wants in a home. */
+  owner(device: Device, home: Home): string | undefined {
+    const { store } = this.server.context;
+    const { deviceId } = device;
+    if (deviceId === undefined || store.devices.get(deviceId)?.deletedAt !== null) return undefined;
+    if (!store.settings.current.globalCertificateDistribution) return undefined;
+    return store.bindings.byAccount(deviceId, home.name)?.userId;
+  }
+
+  /** Watches what our code does to a home. */
+  over(device: Device): HomeWatch {
+    return {
+      removing: (home, certificate) => this.#removing(device, home, certificate),
+      removingKey: (home, ours) => {
+        if (!ours) this.#fail(device, home, "a key was removed that is not ours (invariant 2)");
+      },
+      changed: (home) => this.#changed(device, home),
+    };
+  }
+
+  /** Watches a request for a certificate; the returned function looks at the answer. */
+  asking(device: Device, request: Request): (answer: Response) => Promise<void> {
+    const userId = /users\/([^/]+)\/certificates$/.exec(new URL(request.url).pathname)?.[1];
+    const { deviceId } = device;
+    if (userId === undefined || deviceId === undefined) return () => Promise.resolve();
+    const home = [...device.homes.values()].find((home) => home.owner === userId);
+    const live = this.server.live(deviceId, userId);
+    const held = home ? live.filter((leaf) => holds(home, leaf)) : [];
+    const { now } = this.timeline;
+    return async (answer) => {
+      if (answer.status !== 201 || !home) return;
+      const { serial } = await answer.clone().json();
+      const issued = this.server.context.store.certificates.get(serial);
+      const [current] = live;
+      this.trace.count(`issued ${issued?.kind}`, `${device.name}/${home.name}`);
+      home.issuedAt = [...home.issuedAt.filter((at) => at > now - 24 * HOUR), now];
+      if (home.issuedAt.length > LEAVES_A_DAY) {
+        this.#fail(device, home, `${home.issuedAt.length} leaves were issued within a day`);
+      }
+      if (issued?.kind === "reissue" && held.length > 0) {
+        this.#fail(device, home, "a re-issue was asked for although a live leaf and its key are there");
+      }
+      if (issued?.kind !== "renewal" || device.renews || !current || !holds(home, current)) return;
+      if (current.renewalStart > now + 5 * SECOND) {
+        this.#fail(device, home, "a leaf was renewed before its window");
+      }
+    };
+  }
+
+  /** Counts a request. */
+  asked(device: Device): void {
+    const { now } = this.timeline;
+    device.asked = [...device.asked.filter((at) => at > now - HOUR), now];
+    if (device.asked.length > REQUESTS_AN_HOUR) {
+      this.#fail(device, undefined, `${device.asked.length} requests were made within an hour`);
+    }
+  }
+
+  /** Throws the first thing that was wrong; to be called after every step. */
+  check(): void {
+    for (const device of this.devices) {
+      for (const home of device.homes.values()) {
+        if (!this.isCalm(device, home)) continue;
+        this.trace.counts.set("calm looks", (this.trace.counts.get("calm looks") ?? 0) + 1);
+        const wrong = this.unsettled(device, home);
+        if (wrong) this.#fail(device, home, `after ${CALM / MINUTE} calm minutes ${wrong}`);
+      }
+    }
+    if (this.#broken) throw this.#broken;
+  }
+
+  /** Whether nothing has disturbed a home for so long that all must be as wanted. */
+  isCalm(device: Device, home: Home): boolean {
+    const since = Math.max(this.#disturbedAt, device.disturbedAt, home.disturbedAt);
+    const { network, diskFull, fuse, on } = device;
+    return on && network.up && !network.bad && !diskFull && !fuse && home.trouble === undefined &&
+      !this.server.misbehaves && this.timeline.now - since >= CALM;
+  }
+
+  /** What is not as the server wants it: store, ledger, filter, and what the server was told. */
+  unsettled(device: Device, home: Home): string | undefined {
+    const owner = this.owner(device, home);
+    return owner === undefined
+      ? this.#unclean(device, home)
+      : this.#unfinished(device, home, owner);
+  }
+
+  #unfinished(device: Device, home: Home, userId: string): string | undefined {
+    const { deviceId = "" } = device;
+    const { store } = this.server.context;
+    const live = this.server.live(deviceId, userId);
+    const [current] = live;
+    if (!current) return "the server has issued no leaf";
+    const leaves = this.#leaves(home);
+    const missing = live.find((leaf) => !holds(home, leaf));
+    if (missing) return `leaf ${this.trace.name(missing.serial)} is not in the store`;
+    const extra = leaves.find((leaf) => !live.some(({ serial }) => serial === leaf.serial));
+    if (extra) return `leaf ${this.trace.name(extra.serial)}, which does not count, is in the store`;
+    const keys = new Set(leaves.map((leaf) => leaf.spkiSha256));
+    if ([...home.keys].some(([spki, key]) => key.ours && !keys.has(spki))) {
+      return "a key without a leaf is in the store";
+    }
+    if (this.#anchors().some((anchor) => !home.certificates.has(anchor))) {
+      return "an authority is not in the store";
+    }
+    if (current.renewalEnd < this.timeline.now - CALM) return "the leaf's window is over";
+    if (device.filter !== store.settings.current.selectionPatterns.join(" ")) {
+      return `the selection filter is ${device.filter}`;
+    }
+    const report = store.reports.get(deviceId, userId);
+    if (report?.state !== "installed" || report.serial !== current.serial) {
+      return `the server was told ${report?.state} of another leaf`;
+    }
+    return this.#unknown(home);
+  }
+
+  #unclean(device: Device, home: Home): string | undefined {
+    const record = device.state.device();
+    const { store } = this.server.context;
+    if (record?.deviceId && store.devices.get(record.deviceId)?.deletedAt !== null) {
+      return "the device has not left the server that deleted it";
+    }
+    if ([...home.certificates.values()].some(({ ours }) => ours)) {
+      return "a certificate of ours is still in the store";
+    }
+    if ([...home.keys.values()].some(({ ours }) => ours)) return "a key of ours is still there";
+    const wanted = [...device.homes.values()].some((other) => this.owner(device, other));
+    if (!wanted && device.filter !== undefined) return "the selection filter is still there";
+    for (const { userId, state } of store.reports.ofDevice(record?.deviceId ?? "")) {
+      const bound = store.bindings.get(record?.deviceId ?? "", userId);
+      if (bound?.username !== home.name || state === "removed" || state === "absent") continue;
+      return `the server was last told ${state}`;
+    }
+    return this.#unknown(home);
+  }
+
+  /** What ledger and store do not agree about. */
+  #unknown(home: Home): string | undefined {
+    const keys = home.ledger?.keys() ?? [];
+    const rows = home.ledger?.certificates() ?? [];
+    const oursKeys = [...home.keys].filter(([, { ours }]) => ours).map(([spki]) => spki);
+    if (keys.some((key) => !home.keys.has(key))) return "the ledger has a key that is not there";
+    if (oursKeys.some((key) => !keys.includes(key))) return "the ledger lacks a key";
+    if (rows.some(({ sha256 }) => !home.certificates.has(sha256))) {
+      return "the ledger has a certificate that is not there";
+    }
+    const ours = [...home.certificates].filter(([, { ours }]) => ours).map(([hash]) => hash);
+    if (ours.some((hash) => !rows.some(({ sha256 }) => sha256 === hash))) {
+      return "the ledger lacks a certificate";
+    }
+  }
+
+  #removing(device: Device, home: Home, certificate: HeldCertificate): void {
+    if (!certificate.ours) {
+      return this.#fail(device, home, "a foreign certificate was removed (invariant 2)");
+    }
+    if (this.#mayEmpty(device, home)) return;
+    if (this.#anchors().includes(sha256(certificate.der))) {
+      return this.#fail(device, home, "an authority that is wanted was removed (invariant 7)");
+    }
+    if (!this.#isLeaf(certificate)) return;
+    const others = this.#leaves(home).filter((leaf) => leaf !== certificate);
+    if (others.length === 0) {
+      return this.#fail(device, home, "the only leaf was removed before its successor was in");
+    }
+    if (this.#isLive(home, certificate) && !others.some((leaf) => this.#isLive(home, leaf))) {
+      this.#fail(device, home, "the last leaf that the server counts was removed (invariant 1)");
+    }
+    const stated = device.state.desired()?.body.includes(certificate.serial);
+    if (stated && !device.heardSinceBoot && home.keys.has(certificate.spkiSha256)) {
+      this.#fail(device, home, "a leaf was purged before the time was known (invariant 10)");
+    }
+  }
+
+  #changed(device: Device, home: Home): void {
+    if (this.#leaves(home).length > 2) {
+      this.#fail(device, home, "there are more than two leaves (invariant 1)");
+    }
+    const { ledger } = home;
+    const keys = new Set(ledger?.keys());
+    const rows = new Set(ledger?.certificates().map((row) => row.sha256));
+    for (const [spki, { ours }] of home.keys) {
+      if (ours && !keys.has(spki)) {
+        this.#fail(device, home, "a key is in the store that the ledger does not know (invariant 5)");
+      }
+    }
+    for (const [hash, { ours }] of home.certificates) {
+      if (ours && !rows.has(hash)) {
+        this.#fail(device, home, "a certificate is there that the ledger does not know (invariant 5)");
+      }
+    }
+  }
+
+  /** Whether all of ours may go: by the server's word, as the device heard it, or by its own. */
+  #mayEmpty(device: Device, home: Home): boolean {
+    if (device.unenrolled || this.owner(device, home) === undefined) return true;
+    return home.unwantedAt >= device.goesBy;
+  }
+
+  /** Our leaves in a home. */
+  #leaves(home: Home): HeldCertificate[] {
+    return [...home.certificates.values()].filter((held) => held.ours && this.#isLeaf(held));
+  }
+
+  #isLeaf({ serial }: HeldCertificate): boolean {
+    return this.server.context.store.certificates.get(serial) !== undefined;
+  }
+
+  #isLive(home: Home, { serial, spkiSha256 }: HeldCertificate): boolean {
+    const leaf = this.server.context.store.certificates.get(serial);
+    return leaf !== undefined && leaf.revokedAt === null && leaf.notAfter > this.timeline.now &&
+      home.keys.has(spkiSha256);
+  }
+
+  /** SHA-256 of the certificates that every store shall hold. */
+  #anchors(): string[] {
+    const { root, intermediate } = this.server.context.authority;
+    return [root, intermediate].map(({ der }) => sha256(der));
+  }
+
+  #fail(device: Device, home: Home | undefined, what: string): void {
+    const message = `${device.name}${home ? `/${home.name}` : ""}: ${what}`;
+    if (!this.#broken) this.trace.line(`BROKEN ${message}`);
+    this.#broken ??= new InvariantBroken(message);
+  }
+}
+
+/** Whether a home holds a leaf and its key. */
+function holds(home: Home, leaf: Certificate): boolean {
+  return home.certificates.has(leaf.sha256) && home.keys.has(leaf.spkiSha256);
+}
