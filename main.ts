@@ -6,40 +6,52 @@
 import { EXIT } from "./agent/exit.ts";
 
 /** A process that stays in memory or starts often, and so skips the command-line library. */
-interface Resident {
+interface Quick {
   root: string | undefined;
-  name: "agent" | "user-agent" | "agent-worker";
-  once: boolean;
+  name: "agent" | "user-agent" | "agent-worker" | "status";
+  /** Its one option: `--once` of the user-agent, `--json` of status. */
+  option: boolean;
 }
 
 /**
- * Recognises exactly `[--root DIR] agent|agent-worker` and `[--root DIR] user-agent [--once]`; the
- * library takes everything else. It would add 11 MB to the agent and 30 ms to each user-agent.
+ * Recognises exactly `[--root DIR] agent|agent-worker`, `[--root DIR] user-agent [--once]` and
+ * `[--root DIR] status [--json]`; the library takes everything else. It would add 11 MB to the agent
+ * and 30 ms to each user-agent and to each look.
  */
-function residentArguments(args: readonly string[]): Resident | undefined {
+function quickArguments(args: readonly string[]): Quick | undefined {
   const [root, [name, ...rest]] = args[0] === "--root" && args[1] !== undefined
     ? [absolute(args[1]), args.slice(2)]
     : [undefined, args];
-  const once = rest.length === 1 && rest[0] === "--once";
+  const only = (option: string) => rest.length === 1 && rest[0] === option;
   switch (name) {
     case "agent":
     case "agent-worker":
-      return rest.length === 0 ? { root, name, once: false } : undefined;
+      return rest.length === 0 ? { root, name, option: false } : undefined;
     case "user-agent":
-      return rest.length === 0 || once ? { root, name, once } : undefined;
+      return rest.length === 0 || only("--once")
+        ? { root, name, option: only("--once") }
+        : undefined;
+    case "status":
+      return rest.length === 0 || only("--json")
+        ? { root, name, option: only("--json") }
+        : undefined;
     default:
       return undefined;
   }
 }
 
-async function runResident({ root, name, once }: Resident): Promise<number> {
+async function runQuick({ root, name, option }: Quick): Promise<number> {
   switch (name) {
     case "agent":
       return await (await import("./agent/resident.ts")).residentAgent(root);
     case "agent-worker":
       return await (await import("./agent/processes.ts")).workerProcess(root);
     case "user-agent":
-      return await (await import("./agent/user_process.ts")).userAgentProcess(root, once);
+      return await (await import("./agent/user_process.ts")).userAgentProcess(root, option);
+    case "status": {
+      const { statusCommand } = await import("./agent/status_command.ts");
+      return await statusCommand(root, { json: option, watch: false }, OUTPUT);
+    }
   }
 }
 
@@ -50,7 +62,7 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     import("./agent/version.ts"),
   ]);
   let code: number = EXIT.done;
-  const output = { out: write(Deno.stdout), err: write(Deno.stderr) };
+  const output = OUTPUT;
   const root = () => program.opts().root;
 
   const program = new Command("device-trust")
@@ -118,17 +130,29 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
   program.command("status")
     .description("show the device, its users and their certificates")
     .option("--json", "as JSON")
-    .action(async ({ json }) => {
-      const { statusCommand } = await import("./agent/commands.ts");
-      code = await statusCommand(root(), json === true, output);
+    .option("--watch", "go on, until Ctrl-C, and show what changes (with --json: a line each time)")
+    .action(async ({ json, watch }) => {
+      const { statusCommand } = await import("./agent/status_command.ts");
+      code = await statusCommand(root(), { json: json === true, watch: watch === true }, output);
+    });
+
+  program.command("events")
+    .description("show the device's audit log, oldest first: 90 days of what was done, and why not")
+    .option("--since <when>", "30m, 12h, 7d ago, or a time: 2026-11-25, 2026-11-25T14:30:00Z")
+    .option("--json", 'as one JSON document: {"events": [...]}')
+    .action(async ({ since, json }) => {
+      const { eventsCommand } = await import("./agent/events_command.ts");
+      code = await eventsCommand(root(), { since, json: json === true }, output);
     });
 
   program.command("doctor")
     .description("check every link from the server to the browser, with what to do about each")
     .option("--json", "as JSON")
-    .action(async ({ json }) => {
+    .option("--bundle <file>", "also write a support bundle (tar.gz) without secrets to a new file")
+    .action(async ({ json, bundle }) => {
       const { doctorCommand } = await import("./agent/doctor_command.ts");
-      code = await doctorCommand(root(), json === true, output);
+      const file = bundle === undefined ? undefined : absolute(bundle);
+      code = await doctorCommand(root(), { json: json === true, bundle: file }, output);
     });
 
   program.command("renew")
@@ -204,6 +228,7 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   "device-trust": [
     "enroll --server https://agents.example.com --connect-key-file key.txt",
     "status",
+    "events --since 1d",
     "doctor",
     "mock-server --data ./server",
     "demo",
@@ -215,8 +240,13 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   agent: ["agent", "agent --once", "--root ./device agent"],
   "user-agent": ["user-agent --once"],
-  status: ["status", "status --json | jq '.users[].state'"],
-  doctor: ["doctor", "doctor --json | jq '.checks[] | select(.ok | not)'"],
+  status: ["status", "status --watch", "status --json | jq '.users[].state'"],
+  events: ["events --since 7d", "events --since 2026-11-25 --json | jq '.events[].type'"],
+  doctor: [
+    "doctor",
+    "doctor --json | jq '.checks[] | select(.ok | not)'",
+    "doctor --bundle support.tar.gz",
+  ],
   renew: ["renew", "renew --user alice"],
   unenroll: ["unenroll"],
   "mock-server": [
@@ -242,25 +272,30 @@ function absolute(dir: string): string {
   return dir.startsWith("/") ? dir : `${Deno.cwd()}/${dir}`;
 }
 
-function write(stream: { writeSync(bytes: Uint8Array): number }): (text: string) => void {
+/** Gives what writes a text, and says whether it is read. */
+function write(stream: { writeSync(bytes: Uint8Array): number }): (text: string) => boolean {
   return (text) => {
     let bytes = new TextEncoder().encode(text);
     try {
       while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
+      return true;
     } catch (error) {
       // Whoever reads has seen enough (`| head`); what the command did stands all the same.
       if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+      return false;
     }
   };
 }
 
+const OUTPUT = { out: write(Deno.stdout), err: write(Deno.stderr) };
+
 async function main(args: readonly string[]): Promise<number> {
   try {
-    const resident = residentArguments(args);
-    return resident ? await runResident(resident) : await runCommandLine(args);
+    const quick = quickArguments(args);
+    return quick ? await runQuick(quick) : await runCommandLine(args);
   } catch (error) {
     const { failureText, isUsage } = await import("./agent/failure.ts");
-    write(Deno.stderr)(failureText(error));
+    OUTPUT.err(failureText(error));
     return isUsage(error) ? EXIT.usage : EXIT.failed;
   }
 }

@@ -6,6 +6,7 @@
 import type { SystemPaths } from "../platform/paths.ts";
 import type { SelfProgram } from "../platform/platform.ts";
 import { backOff, LONGEST_BACK_OFF } from "./back_off.ts";
+import { ClockJumps } from "./clock_jumps.ts";
 import { Doors } from "./doors.ts";
 import { type Enrolled, readIdentity } from "./identity.ts";
 import type { Log } from "./log.ts";
@@ -17,9 +18,11 @@ import {
   sentState,
   type ServerAnswer,
   type ServerClient,
+  type ServerClock,
 } from "./server_client.ts";
 import type { State } from "./state.ts";
 import { WorkerHandle } from "./worker_handle.ts";
+import type { WorkerNews } from "./worker_messages.ts";
 
 /** Seconds that the server may hold a question open; it is given up this much later. */
 const WAIT = { seconds: 240, least: 30, grace: 15 } as const;
@@ -36,8 +39,8 @@ const AT_ONCE = 100;
 /** News in a row, each at once, that many users' certificates may well make. */
 const BURST = 10;
 
-/** A wall clock that jumps by more than this has slept: ask again at once. Milliseconds. */
-const JUMP = 30_000;
+/** How often to look whether the wall clock has jumped, milliseconds. */
+const CLOCK_LOOK = 10_000;
 
 /** How often a device without an identity looks whether it has one now, milliseconds. */
 const ENROLLMENT_LOOK = 1000;
@@ -106,6 +109,11 @@ class Watch {
   readonly #worker: WorkerHandle;
   readonly #doors: Doors;
   readonly #deviceId: string;
+  readonly #jumps: ClockJumps;
+  /** Whether the next question is for the time, so that it is not to be held. */
+  #asksTime = false;
+  /** Whether the clock has jumped since the worker heard of the time. */
+  #timeIsNews = false;
   /** Aborts the question that is held open now. */
   #question = new AbortController();
   /** Ends a pause. */
@@ -120,6 +128,8 @@ class Watch {
   #wait: number = WAIT.seconds;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #over = new AbortController();
+  /** Why the watch cannot go on. */
+  #lost: Problem | undefined;
 
   constructor(world: AgentWorld, { device, key }: Enrolled) {
     this.#world = world;
@@ -144,21 +154,19 @@ class Watch {
       },
       failed: (code) => {
         world.log.error("worker.failed", { code });
+        if (world.state.isLost()) return this.#end(stateLost(world.paths));
         this.#failed(new Problem("internal", `The agent's worker ended with code ${code}.`));
       },
     });
-    this.#doors = new Doors(world, this.#worker, () => this.#client.clock);
+    this.#doors = new Doors(world, this.#worker, () => this.#clock());
+    this.#jumps = new ClockJumps(world.now, () => this.#jumped());
   }
 
   async run(): Promise<void> {
     const { signal, state } = this.#world;
     const end = AbortSignal.any([signal, this.#over.signal]);
     end.addEventListener("abort", () => this.#question.abort());
-    const jumps = watchForJumps(this.#world.now, () => {
-      this.#failures = this.#early = 0;
-      this.#rest.abort();
-      this.#question.abort();
-    });
+    const jumps = setInterval(() => this.#jumps.look(), CLOCK_LOOK);
     this.#doors.open(state.users().flatMap((row) => row.uid ?? []));
     try {
       while (!end.aborted) {
@@ -175,28 +183,37 @@ class Watch {
       await this.#worker.stop();
       this.#client.close();
     }
+    if (this.#lost) throw this.#lost;
+  }
+
+  #end(lost: Problem): void {
+    this.#lost = lost;
+    this.#over.abort();
   }
 
   async #ask(end: AbortSignal): Promise<void> {
     const started = performance.now();
     this.#question = new AbortController();
+    const waits = this.#etag !== undefined && !this.#asksTime;
+    this.#asksTime = false;
     try {
-      const headers: Record<string, string> = this.#etag === undefined
-        ? {}
-        : { "if-none-match": this.#etag, prefer: `wait=${this.#wait}` };
+      const headers: Record<string, string> = {
+        ...(this.#etag === undefined ? {} : { "if-none-match": this.#etag }),
+        ...(waits ? { prefer: `wait=${this.#wait}` } : {}),
+      };
       const answer = await this.#client.request({
         method: "GET",
         path: `/v1/devices/${this.#deviceId}/desired-state`,
         headers,
-        timeout: ((this.#etag === undefined ? 0 : this.#wait) + WAIT.grace) * 1000,
+        timeout: ((waits ? this.#wait : 0) + WAIT.grace) * 1000,
         maxBytes: 1024 * 1024,
         signal: this.#question.signal,
       });
-      const retryAfter = this.#take(answer, performance.now() - started);
+      const retryAfter = this.#take(answer, waits, performance.now() - started);
       if (retryAfter !== undefined) return await this.#pause(retryAfter, end);
     } catch (error) {
       // A held question that a middlebox cut is no failure of the server: ask for less the next time.
-      const held = this.#etag !== undefined && performance.now() - started > 5000;
+      const held = waits && performance.now() - started > 5000;
       if (this.#question.signal.aborted) this.#early = 0;
       else if (held && this.#wait > WAIT.least) this.#wait = Math.max(WAIT.least, this.#wait / 2);
       else this.#failed(toProblem(error));
@@ -215,26 +232,21 @@ class Watch {
   }
 
   /** Deals with an answer; gives milliseconds to wait when the server asks for that. */
-  #take(answer: ServerAnswer, took: number): number | undefined {
+  #take(answer: ServerAnswer, waited: boolean, took: number): number | undefined {
     const unchanged = answer.status === 304 ||
       answer.status === 200 && answer.headers.get("etag") === this.#etag;
-    this.#early = unchanged && took < EARLY ? this.#early + 1 : 0;
+    this.#early = unchanged && waited && took < EARLY ? this.#early + 1 : 0;
     this.#news = !unchanged && took < AT_ONCE ? this.#news + 1 : 0;
     if (unchanged) {
       this.#synced();
+      if (this.#timeIsNews) this.#tell({ do: "retry" });
       return undefined;
     }
     if (answer.status === 200) {
       const { etag, body } = sentState(answer);
       this.#synced();
       this.#etag = etag;
-      this.#worker.send({
-        do: "desired",
-        etag,
-        body,
-        check: this.#check,
-        clock: { ...this.#client.clock },
-      });
+      this.#tell({ do: "desired", etag, body, check: this.#check });
       this.#check = false;
       return undefined;
     }
@@ -251,15 +263,40 @@ class Watch {
   }
 
   #tellDeleted(): void {
-    this.#worker.send({ do: "deleted", clock: { ...this.#client.clock } });
+    this.#tell({ do: "deleted" });
+  }
+
+  #tell(news: WorkerNews): void {
+    const clock = this.#clock();
+    if (clock.known) this.#timeIsNews = false;
+    this.#worker.send({ ...news, clock });
+  }
+
+  /** Server time as it is known this very moment. */
+  #clock(): ServerClock {
+    this.#jumps.look();
+    return { ...this.#client.clock };
+  }
+
+  /** Sleep, or a clock that was set: what was known of the server's time may be wrong. Ask at once. */
+  #jumped(): void {
+    this.#client.clock.known = false;
+    this.#asksTime = this.#timeIsNews = true;
+    this.#failures = this.#early = 0;
+    this.#rest.abort();
+    this.#question.abort();
   }
 
   #synced(): void {
     const { state, now } = this.#world;
-    const sync = { lastSync: now(), clockOffset: this.#client.clock.offset };
-    // What went wrong stands until it is known to be right again.
-    const { error } = this.#failures > 0 ? state.sync() : {};
-    state.saveSync({ ...sync, ...(error ? { error } : {}) });
+    const { offset } = this.#client.clock;
+    const sync = { lastSync: now(), clockOffset: offset };
+    this.#note(() => {
+      state.forgetOldEvents(now() + offset);
+      // What went wrong stands until it is known to be right again.
+      const { error } = this.#failures > 0 ? state.sync() : {};
+      state.saveSync({ ...sync, ...(error ? { error } : {}) });
+    });
   }
 
   /** What the server wants is known and taken: not before, else a refused state is no failure. */
@@ -280,13 +317,23 @@ class Watch {
 
   #record(problem: Problem): void {
     const { state, log } = this.#world;
-    const sync = state.sync();
-    if (sync.error?.message !== problem.message) {
-      state.recordEvent("server.failed", problem.message);
-      log.warning("server.failed", { code: problem.code, reason: problem.message });
-    }
     const { code, message } = problem;
-    state.saveSync({ ...sync, error: { code, message } });
+    this.#note(() => {
+      const sync = state.sync();
+      if (sync.error?.message === message) return;
+      log.warning("server.failed", { code, reason: message });
+      state.saveSync({ ...sync, error: { code, message } });
+      state.recordEvent("server.failed", message);
+    });
+  }
+
+  /** Notes something for people. A disk that takes no note keeps the watch from nothing else. */
+  #note(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      this.#world.log.error("state.unwritable", { reason: toProblem(error).message });
+    }
   }
 
   #retryAt(at: number | undefined): void {
@@ -296,17 +343,15 @@ class Watch {
     this.#timer = setTimeout(() => {
       const { state } = this.#world;
       if (state.device()?.leaving) return this.#tellDeleted();
-      this.#worker.send({ do: "retry", clock: { ...this.#client.clock } });
+      this.#tell({ do: "retry" });
     }, wait);
   }
 }
 
-/** Calls back when the wall clock moved otherwise than the steady one: sleep, or a clock set. */
-function watchForJumps(now: () => number, jumped: () => void) {
-  let difference = now() - performance.now();
-  return setInterval(() => {
-    const next = now() - performance.now();
-    if (Math.abs(next - difference) > JUMP) jumped();
-    difference = next;
-  }, 10_000);
+function stateLost({ stateDir }: SystemPaths): Problem {
+  return new Problem(
+    "internal",
+    `'${stateDir}/state.db' was removed or damaged while the agent ran. The agent ends, and takes ` +
+      "up what is left when it is started anew: systemctl restart device-trust.",
+  );
 }

@@ -77,6 +77,7 @@ async function ask(world: WorkWorld, { worker, client, identity }: Work): Promis
   else {
     const { etag, body } = sentState(answer);
     world.state.saveSync({ lastSync: world.now(), clockOffset: client.clock.offset });
+    world.state.forgetOldEvents(world.now() + client.clock.offset);
     await worker.desired(etag, body, true);
   }
 }

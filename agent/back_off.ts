@@ -19,3 +19,11 @@ export function backOff(failures: number, random: () => number): number {
 
 /** Longest pause that {@link backOff} gives, milliseconds. */
 export const LONGEST_BACK_OFF = BOUNDS.longest;
+
+/**
+ * Whether a pause until `retryAt` goes on, both by the wall clock. One that would be longer than any
+ * was planned before that clock was set back, and is over.
+ */
+export function isPausing(retryAt: number | undefined, now: number): boolean {
+  return retryAt !== undefined && retryAt > now && retryAt <= now + LONGEST_BACK_OFF;
+}

@@ -84,7 +84,7 @@ export async function challengeCommand(
   output: { out: (text: string) => void },
 ): Promise<number> {
   const outcome = await answerChallenge(
-    userPlatform(root),
+    await userPlatform(root),
     ChallengeRequest.parse(JSON.parse(request)),
   );
   output.out(`${JSON.stringify(outcome)}\n`);

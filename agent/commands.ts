@@ -1,7 +1,6 @@
 /** What the one-shot commands do; main.ts parses for them and gives their exit codes. */
 import { z } from "zod";
 import { toProblem } from "../platform/errors.ts";
-import { devicePlatform } from "../platform/platform.ts";
 import { readRegularFile } from "../platform/files.ts";
 import { leaveOnce, renewOnce } from "./agent_once.ts";
 import type { Config } from "./config.ts";
@@ -12,15 +11,9 @@ import { UsageError } from "./failure.ts";
 import { Leaving } from "./leave.ts";
 import { RenewalOutcome } from "./local_contract.ts";
 import { lockFile } from "./lock.ts";
+import type { Output } from "./output.ts";
 import { openDevice } from "./processes.ts";
-import { readStatus, statusExitCode, statusText } from "./status.ts";
 import { oneLine } from "./text_lines.ts";
-
-/** Writes what a command has to say: results to `out`, everything else to `err`. */
-export interface Output {
-  out: (text: string) => void;
-  err: (text: string) => void;
-}
 
 /** Options of `enroll`; what is absent comes from the configuration file. */
 export interface EnrollOptions {
@@ -117,18 +110,6 @@ export async function renewCommand(
     else output.err(`${oneLine(`${username}: not renewed. ${message}`)}\n`);
   }
   return outcomes.every(({ renewed }) => renewed) ? EXIT.done : EXIT.attention;
-}
-
-/** `status`. */
-export async function statusCommand(
-  root: string | undefined,
-  json: boolean,
-  output: Output,
-): Promise<number> {
-  const status = await readStatus(devicePlatform(root), Date.now);
-  const { lastError: _lastError, ...contract } = status;
-  output.out(json ? `${JSON.stringify(contract, null, 2)}\n` : statusText(status));
-  return statusExitCode(status);
 }
 
 /** Where the connect key comes from; it is read when it is needed. @throws UsageError */

@@ -31,14 +31,19 @@ export function readConfig(path: string): Config {
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new ConfigError(`Cannot use '${path}': it is not JSON (${why}).`, { cause });
+    throw new ConfigError(`Cannot use '${path}': it is not JSON (${jsonFault(cause)}).`);
   }
   const parsed = Config.safeParse(json);
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues
     .map((issue) => `${issue.path.join(".") || "the file"}: ${issue.message}`).join("; ");
   throw new ConfigError(`Cannot use '${path}': ${issues}. Keys: ${keys}.`);
+}
+
+/** What is wrong, and where, without what the engine quotes of the file: that may be a password. */
+function jsonFault(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replace(/,? *(\.\.\.)?".*is not valid JSON$/s, "");
 }
 
 const keys = Object.keys(Config.shape).join(", ");

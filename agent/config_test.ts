@@ -43,6 +43,21 @@ const WRONG: [content: string, ...words: RegExp[]][] = [
   ["", /it is not JSON/],
 ];
 
+Deno.test("what is wrong with the file is said without a part of it", async () => {
+  for (
+    const content of ['{"proxy": "http://u:hush-hush@p" x}', '{"proxy": hush-hush}', "hush-hush"]
+  ) {
+    await withFile(content, (path) => {
+      assert.throws(() => readConfig(path), (error) => {
+        assert.ok(error instanceof ConfigError && error.cause === undefined);
+        assert.match(error.message, /it is not JSON \((Unexpected|Expected) [^"]+\)\.$/);
+        assert.doesNotMatch(error.message, /hush/);
+        return true;
+      });
+    });
+  }
+});
+
 for (const [content, ...words] of WRONG) {
   Deno.test(`'${content}' is refused with what to write instead`, () =>
     withFile(content, (path) => {

@@ -2,6 +2,7 @@
  * SQLite as agent and user-agent use it: one writer, durable, migrated by `user_version`.
  */
 import { DatabaseSync } from "node:sqlite";
+import { Problem } from "../platform/errors.ts";
 
 /** A state file of a newer version of this program: refused, untouched. */
 export class NewerDatabase extends Error {
@@ -14,25 +15,108 @@ export class NewerDatabase extends Error {
   }
 }
 
+/** A file that is no intact database: cut short, overwritten, or never one. Untouched. */
+export class DamagedDatabase extends Error {
+  override readonly name = "DamagedDatabase";
+  constructor(path: string, why: string) {
+    super(
+      `'${path}' is damaged (${why}). The agent sets it aside and goes on with what can be read ` +
+        "of it; start the agent anew: systemctl restart device-trust.",
+    );
+  }
+}
+
 /**
  * Opens (or creates, 0600) the database at `path` and brings it to the newest version: one
  * migration a version, each applied once and in one transaction.
  *
  * @throws NewerDatabase when the file was written by a newer version
+ * @throws DamagedDatabase
+ * @throws Problem `disk-full`, or `internal` when the file cannot be written
  */
 export function openDatabase(path: string, migrations: readonly string[]): DatabaseSync {
   const umask = Deno.build.os === "windows" ? undefined : Deno.umask(0o077);
   try {
-    const database = new DatabaseSync(path, { timeout: 5000 });
-    try {
-      migrate(database, path, migrations);
-    } catch (error) {
-      database.close();
-      throw error;
-    }
-    return database;
+    return explained(path, () => openMigrated(path, migrations));
   } finally {
     if (umask !== undefined) Deno.umask(umask);
+  }
+}
+
+/** Does something with the database at `path`; what SQLite refuses is told as people need it. */
+export function explained<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw explanation(path, error);
+  }
+}
+
+/** Primary result codes of SQLite, https://sqlite.org/rescode.html. */
+const SQLITE = { READONLY: 8, IOERR: 10, CORRUPT: 11, FULL: 13, CANTOPEN: 14, NOTADB: 26 } as const;
+
+function explanation(path: string, error: unknown): unknown {
+  if (!(error instanceof Error && "errcode" in error && typeof error.errcode === "number")) {
+    return error;
+  }
+  switch (error.errcode & 0xff) {
+    case SQLITE.CORRUPT:
+    case SQLITE.NOTADB:
+      return new DamagedDatabase(path, error.message);
+    case SQLITE.FULL:
+      return new Problem(
+        "disk-full",
+        `Cannot write '${path}': no room left (disk or quota). Free some space; it is tried again.`,
+        { cause: error },
+      );
+    case SQLITE.READONLY:
+    case SQLITE.IOERR:
+    case SQLITE.CANTOPEN:
+      return new Problem(
+        "internal",
+        `Cannot use '${path}': ${error.message}. Make its folder writable, with room for it (mount ` +
+          "it read-write, free some space, repair its owner); it is tried again.",
+        { cause: error },
+      );
+    default:
+      return error;
+  }
+}
+
+function openMigrated(path: string, migrations: readonly string[]): DatabaseSync {
+  const database = new DatabaseSync(path, { timeout: 5000 });
+  try {
+    migrate(database, path, migrations);
+    const { quick_check: found } = database.prepare("PRAGMA quick_check(1)").get() ?? {};
+    if (found !== "ok") throw new DamagedDatabase(path, String(found).replace(/\s+/g, " "));
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/**
+ * Opens a database that is there, to read it and nothing else: it is not migrated, so only what
+ * every version has may be asked for. Undefined when whoever made it did not come to fill it.
+ *
+ * @throws NewerDatabase when the file was written by a newer version
+ * @throws SQLite's own errors, see {@link explained}
+ */
+export function readDatabase(
+  path: string,
+  migrations: readonly string[],
+): DatabaseSync | undefined {
+  const database = new DatabaseSync(path, { timeout: 5000, readOnly: true });
+  try {
+    const found = version(database);
+    if (found > migrations.length) throw new NewerDatabase(path, found, migrations.length);
+    if (found > 0) return database;
+    database.close();
+    return undefined;
+  } catch (error) {
+    database.close();
+    throw error;
   }
 }
 
@@ -57,7 +141,8 @@ export function transaction<T>(database: DatabaseSync, work: () => T): T {
     database.exec("COMMIT");
     return result;
   } catch (error) {
-    database.exec("ROLLBACK");
+    // SQLite may have done so by itself, when the disk was full.
+    if (database.isTransaction) database.exec("ROLLBACK");
     throw error;
   }
 }

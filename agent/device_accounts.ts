@@ -3,6 +3,9 @@ import type { Account } from "../platform/accounts.ts";
 import { Problem, toProblem } from "../platform/errors.ts";
 import type { UserRow } from "./state.ts";
 
+/** Accounts that are looked up at once: each may take a process, and a device has many users. */
+const AT_ONCE = 32;
+
 /** What became of one row. */
 export type AccountFinding =
   | { row: UserRow; is: "served"; account: Account }
@@ -65,13 +68,17 @@ export async function findAccounts(
   const wantedFirst = rows.toSorted((a, b) =>
     Number(isWanted(b.userId)) - Number(isWanted(a.userId))
   );
-  const found = await Promise.all(wantedFirst.map(async (row) => {
+  const look = async (row: UserRow) => {
     try {
       return { row, account: await lookUp(row.username) };
     } catch (error) {
       return { row, problem: toProblem(error) };
     }
-  }));
+  };
+  const found = [];
+  for (let at = 0; at < wantedFirst.length; at += AT_ONCE) {
+    found.push(...await Promise.all(wantedFirst.slice(at, at + AT_ONCE).map(look)));
+  }
   const taken = new Set<number>();
   return found.map(({ row, account, problem }): AccountFinding => {
     const wanted = isWanted(row.userId);

@@ -90,7 +90,11 @@ export class DeviceDesired {
     const desired = this.current;
     const stored = state.desired();
     if (!desired || !stored) return;
-    state.saveDesired(stored.etag, JSON.stringify(withIssuedLeaf(desired, userId, leaf)));
+    const next = withIssuedLeaf(desired, userId, leaf);
+    const body = JSON.stringify(next);
+    state.saveDesired(stored.etag, body);
+    // With very many users it takes a while to parse, and each of them comes by here.
+    this.#current = { body, desired: next };
   }
 
   /** The anchors to pin instead of the present ones, proved; undefined while those stay. */

@@ -1,6 +1,7 @@
 /**
  * The device key: the agent's own P-256 key, which signs every request. `state/device.key`, PKCS#8
- * PEM, 0600, root: the one private key that is a file of ours (DESIGN invariant 4).
+ * PEM, 0600, root: the one private key that is a file of ours (DESIGN invariant 4). A line before it
+ * names the machine that it was made on (RFC 7468 lets text stand there).
  */
 import { Problem } from "../platform/errors.ts";
 import type { RequestSigner } from "./http_signature.ts";
@@ -15,6 +16,8 @@ export interface DeviceKey {
   publicJwk: { kty: "EC"; crv: "P-256"; x: string; y: string };
   /** RFC 7638 thumbprint with SHA-256, base64url. */
   thumbprint: string;
+  /** The machine that it was made on, see `SystemFacts`; absent where that has no id. */
+  machine?: string;
   /** A signer for label `device`; `keyid` is the deviceId, or the thumbprint at enrolment. */
   signer(keyid: string): RequestSigner;
 }
@@ -33,10 +36,12 @@ export async function readDeviceKey(path: string): Promise<DeviceKey | undefined
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
-  const match = /-----BEGIN PRIVATE KEY-----([\s\S]+)-----END PRIVATE KEY-----/
-    .exec(new TextDecoder().decode(bytes));
+  const text = new TextDecoder().decode(bytes);
+  const match = /-----BEGIN PRIVATE KEY-----([\s\S]+)-----END PRIVATE KEY-----/.exec(text);
+  const machine = /^Machine: ([0-9a-f]{64})$/m.exec(text)?.[1];
   try {
-    return await loadKey(Uint8Array.from(atob(match?.[1]?.replace(/\s/g, "") ?? ""), byte));
+    const pkcs8 = Uint8Array.from(atob(match?.[1]?.replace(/\s/g, "") ?? ""), byte);
+    return await loadKey(pkcs8, machine);
   } catch (cause) {
     // The cause is about format alone; it cannot hold key bytes.
     throw new Problem(
@@ -48,7 +53,7 @@ export async function readDeviceKey(path: string): Promise<DeviceKey | undefined
 }
 
 /** A key from its PKCS#8 DER. */
-export async function loadKey(pkcs8: Uint8Array): Promise<DeviceKey> {
+export async function loadKey(pkcs8: Uint8Array, machine?: string): Promise<DeviceKey> {
   const bytes = pkcs8.slice();
   const exportable = await crypto.subtle.importKey("pkcs8", bytes, DEVICE_KEY_ALGORITHM, true, [
     "sign",
@@ -60,6 +65,7 @@ export async function loadKey(pkcs8: Uint8Array): Promise<DeviceKey> {
   return {
     publicJwk: { kty: "EC", crv: "P-256", x, y },
     thumbprint: await thumbprint(x, y),
+    ...(machine === undefined ? {} : { machine }),
     signer: (keyid) => ({
       label: "device",
       keyid,

@@ -5,6 +5,7 @@
 import type { Account } from "../platform/accounts.ts";
 import { Problem, toProblem } from "../platform/errors.ts";
 import type { DevicePlatform, SelfProgram, UserAgentExit } from "../platform/platform.ts";
+import { isPausing } from "./back_off.ts";
 import type { DesiredState } from "./contract.ts";
 import { isSettled, renewalOf } from "./desired.ts";
 import { DeviceAccounts } from "./device_accounts.ts";
@@ -115,9 +116,10 @@ export class DeviceWorker {
     for (const row of state.users()) {
       if (!this.#accounts.of(row.userId)) continue;
       const slice = this.#sliceOf(desired, row.userId);
-      const recheck = check || (row.checkedAt ?? 0) + RECHECK <= now();
+      // A look that is yet to come was noted by a clock that has been set back since.
+      const recheck = check || Math.abs(now() - (row.checkedAt ?? 0)) >= RECHECK;
       const failedAtThis = row.error !== undefined && (row.state === "removing") !== slice.wanted;
-      const pausing = !check && failedAtThis && (row.retryAt ?? 0) > now();
+      const pausing = !check && failedAtThis && isPausing(row.retryAt, now());
       const renewal = this.#renewAt(row);
       const due = isSettled(slice, row)
         ? slice.wanted && (recheck || (renewal !== undefined && renewal <= now()))
@@ -175,8 +177,9 @@ export class DeviceWorker {
 
   /** When there is something to do again, local milliseconds; undefined when there is not. */
   nextTry(): number | undefined {
-    const times = this.#world.state.users().flatMap((row) => {
-      if (row.retryAt !== undefined) return [row.retryAt];
+    const { state, now } = this.#world;
+    const times = state.users().flatMap((row) => {
+      if (row.retryAt !== undefined) return [isPausing(row.retryAt, now()) ? row.retryAt : now()];
       if (row.state !== "installed") return [];
       return [(row.checkedAt ?? 0) + RECHECK, this.#renewAt(row) ?? Infinity];
     });

@@ -381,6 +381,22 @@ Deno.test("a report that was not heard is sent again", () =>
     assert.equal(scratch.reports.length, 1);
   }));
 
+Deno.test("a report that is never heard is sent ever more rarely", () =>
+  withDevice(async (scratch) => {
+    scratch.reachable = false;
+    await scratch.desired([user(alice, "alice", "aa")]);
+    const pauses: number[] = [];
+    for (let failure = 1; failure <= 12; failure++) {
+      await scratch.worker.settle();
+      const next = scratch.worker.nextTry() ?? Infinity;
+      pauses.push(next - scratch.now);
+      scratch.now = next;
+      await scratch.worker.sync(false);
+    }
+    assert.deepEqual(pauses.slice(0, 4), [500, 1000, 2000, 4000]);
+    assert.deepEqual(pauses.slice(-2), [150_000, 150_000]);
+  }));
+
 Deno.test("a report for another user is refused", () =>
   withDevice(async (scratch) => {
     await scratch.desired(leafed);
@@ -453,6 +469,27 @@ Deno.test("no renewal is due before the server has told the time", () =>
     scratch.state.saveUser({ ...row(scratch), checkedAt: scratch.now });
     await scratch.worker.sync(false);
     assert.ok(!scratch.log.includes("run alice"));
+  }));
+
+Deno.test("a clock that is set back ends pauses and looks that it planned when it was ahead", () =>
+  withDevice(async (scratch) => {
+    scratch.now = Date.parse(window.end);
+    scratch.userAgent.set("bob", () => Promise.resolve({ code: 1, timedOut: false, errors: "" }));
+    await scratch.desired(leafed);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.states(), { alice: "installed", bob: "failed" });
+    scratch.log.length = 0;
+    scratch.now -= 365 * 86_400_000;
+    assert.ok((scratch.worker.nextTry() ?? Infinity) <= scratch.now, "it is time already");
+    await scratch.worker.sync(false);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.log.filter((did) => did.startsWith("run")), ["run alice", "run bob"]);
+    const next = scratch.worker.nextTry() ?? Infinity;
+    assert.ok(next > scratch.now && next <= scratch.now + 300_000, "bob has a pause again");
+    scratch.log.length = 0;
+    await scratch.worker.sync(false);
+    await scratch.worker.settle();
+    assert.ok(!scratch.log.some((did) => did.startsWith("run")), "nothing is done over and over");
   }));
 
 Deno.test("renew() has everybody, or one user, renew now, and says who did", () =>

@@ -4,8 +4,16 @@
  */
 import type { ProblemCode } from "../platform/errors.ts";
 import type { FilterReport } from "../platform/linux/selection_filters.ts";
-import { LIMITS } from "./contract.ts";
-import { type Check, failed, LOOK_AGAIN, passed, READ_LOG, remedy, span } from "./doctor_check.ts";
+import { SET_CLOCK, skewText } from "./clock_skew.ts";
+import {
+  type Check,
+  failed,
+  LOOK_AGAIN,
+  passed,
+  READ_LOG,
+  remedy,
+  startAgent,
+} from "./doctor_check.ts";
 import {
   browserChecks,
   type PinnedAuthorities,
@@ -14,6 +22,7 @@ import {
 } from "./doctor_user.ts";
 import { EXIT } from "./exit.ts";
 import { oneLine } from "./text_lines.ts";
+import { span } from "./time_text.ts";
 
 /** Something that did not work, as a `Problem` says it. */
 interface Trouble {
@@ -161,11 +170,12 @@ function keyCheck({ key, server }: DeviceFacts): Check[] {
 function agentCheck({ agent, command }: DoctorFacts): Check[] {
   if (!agent) return [];
   if (agent.running) return [passed("agent", `running (pid ${agent.pid ?? "?"})`)];
-  const start = command === "device-trust"
-    ? "systemctl enable --now device-trust (not installed: device-trust service install)"
-    : `${command} agent`;
   return [
-    failed("agent", "the agent does not run: nothing is installed, renewed or removed", start),
+    failed(
+      "agent",
+      "the agent does not run: nothing is installed, renewed or removed",
+      startAgent(command),
+    ),
   ];
 }
 
@@ -174,7 +184,8 @@ function serverChecks({ server }: DoctorFacts): Check[] {
   const { url, health, signed } = server;
   const ask = `curl -v ${url}/healthz`;
   if ("code" in health) {
-    return [failed("server", health.message, `Check name, network and proxy: ${ask}`)];
+    const fix = health.code === "clock" ? SET_CLOCK : `Check name, network and proxy: ${ask}`;
+    return [failed("server", health.message, fix)];
   }
   if (health.status !== 200) {
     const detail = `${url} answered ${health.status}`;
@@ -189,10 +200,9 @@ function serverChecks({ server }: DoctorFacts): Check[] {
 
 function clockCheck(skew: number | undefined): Check[] {
   if (skew === undefined) return [];
-  const detail = `this clock and the server's differ by ${span(Math.abs(skew))}`;
-  if (Math.abs(skew) <= LIMITS.clockSkewSeconds * 1000) return [passed("clock", detail)];
-  const what = skew > 0 ? "behind" : "ahead";
-  return [failed("clock", `${detail}: this one is ${what}`, remedy("clock"))];
+  const wrong = skewText(skew);
+  if (wrong !== undefined) return [failed("clock", wrong, SET_CLOCK)];
+  return [passed("clock", `this clock and the server's differ by ${span(skew)}`)];
 }
 
 function acceptedCheck(signed: NonNullable<ServerFacts["signed"]>): Check {

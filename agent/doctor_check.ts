@@ -1,5 +1,6 @@
 /** A check of `doctor --json` (DESIGN section 7), and words that several checks share. */
 import type { ProblemCode } from "../platform/errors.ts";
+import { SET_CLOCK } from "./clock_skew.ts";
 
 /** One link between server and browser. */
 export interface Check {
@@ -29,11 +30,11 @@ export const LOOK_AGAIN =
 /** Where the agent says more. */
 export const READ_LOG = "journalctl -u device-trust --since -1h";
 
-/** A span of time for people, to one unit. */
-export function span(milliseconds: number): string {
-  const units = [[86_400_000, "d"], [3_600_000, "h"], [60_000, "min"]] as const;
-  const [size, unit] = units.find(([size]) => Math.abs(milliseconds) >= size) ?? [1000, "s"];
-  return `${Math.round(milliseconds / size)} ${unit}`;
+/** What starts the agent. `command`: how this program is called, with `--root` where given. */
+export function startAgent(command: string): string {
+  return command === "device-trust"
+    ? "systemctl enable --now device-trust (not installed: device-trust service install)"
+    : `${command} agent`;
 }
 
 /** What a person can do about a problem, with what it is about put in. */
@@ -54,7 +55,7 @@ const REMEDIES: Readonly<Record<ProblemCode, string>> = {
   "disk-full": "Free some space or quota: df -h 'PATH'; quota -u NAME",
   "bundle-rejected": `The agent server sent what cannot be believed; see ${READ_LOG}`,
   "server-refused": `Look at the agent server's events for this device, and at ${READ_LOG}`,
-  "unreachable": "See the check 'server'; the agent tries again by itself.",
-  "clock": "timedatectl set-ntp true",
+  "unreachable": "See the check 'server' of doctor; the agent tries again by itself.",
+  "clock": SET_CLOCK,
   "internal": `The message says what to do; more is in ${READ_LOG}`,
 };

@@ -12,7 +12,7 @@ import type { DeviceFacts, DoctorFacts, ServerFacts, SyncFacts } from "./doctor.
 import { gatherUsers, type UserQuestion } from "./doctor_user_facts.ts";
 import { isClone } from "./identity.ts";
 import { ledgerSummary } from "./ledger_summary.ts";
-import { openServerClient } from "./server_client.ts";
+import { noAnswer, openServerClient } from "./server_client.ts";
 import { type DeviceRecord, State } from "./state.ts";
 import { agentRunning, readable } from "./status.ts";
 import { certificateDer, sha256Hex } from "./verify.ts";
@@ -239,9 +239,8 @@ async function askHealth(
     const skew = date + 500 - now();
     return { status: response.status, ...(Number.isNaN(date) ? {} : { skew }) };
   } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const why = cause instanceof Error ? cause.message : String(cause);
-    return { code: "unreachable", message: `Cannot reach the agent server at ${url}: ${why}` };
+    const { code, message } = noAnswer(url, error, now());
+    return { code, message };
   } finally {
     client.close();
   }

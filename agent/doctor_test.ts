@@ -127,15 +127,21 @@ Deno.test("each link of the device fails by itself, with its words and its remed
     ["a proxy", { server: { url, health: { status: 407 } } }, "server", /answered 407 -> .*curl/],
     [
       "a slow clock",
-      { server: { url, health: { status: 200, skew: 301_000 } } },
+      { server: { url, health: { status: 200, skew: 61_000 } } },
       "clock",
-      /differ by 5 min: this one is behind -> timedatectl set-ntp true/,
+      /^this computer's clock is 61 seconds behind the agent server's -> timedatectl set-ntp true/,
     ],
     [
       "a fast clock",
       { server: { url, health: { status: 200, skew: -90 * 86_400_000 } } },
       "clock",
-      /differ by 90 d: this one is ahead/,
+      /clock is 90 days ahead of the agent server's -> timedatectl/,
+    ],
+    [
+      "a clock that TLS does not take",
+      { server: { url, health: { code: "clock", message: "Set the clock." } } },
+      "server",
+      /^Set the clock\. -> timedatectl set-ntp true/,
     ],
     [
       "deleted",
@@ -162,7 +168,12 @@ Deno.test("each link of the device fails by itself, with its words and its remed
       /^Cannot reach it\. -> /,
     ],
     ["never heard", { sync: {} }, "desired-state", /never heard -> journalctl/],
-    ["stale", { sync: { lastSync: NOW - 16 * MINUTE } }, "desired-state", /heard 16 min ago -> /],
+    [
+      "stale",
+      { sync: { lastSync: NOW - 16 * MINUTE } },
+      "desired-state",
+      /heard 16 minutes ago -> /,
+    ],
     [
       "refused state",
       { sync: { lastSync: NOW, error: { code: "bundle-rejected", message: "Bad pattern." } } },
@@ -183,7 +194,7 @@ Deno.test("each link of the device fails by itself, with its words and its remed
 
 Deno.test("an agent that does not run is why nothing was heard", () => {
   const over = { agent: { running: false }, sync: { lastSync: NOW - 86_400_000 } };
-  assert.match(wrong(over)["desired-state"] ?? "", /1 d ago -> Start the agent/);
+  assert.match(wrong(over)["desired-state"] ?? "", /24 hours ago -> Start the agent/);
 });
 
 Deno.test("each browser's filter is told, with the lines that an administrator has to add", () => {

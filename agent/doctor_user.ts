@@ -1,8 +1,9 @@
 /** What `doctor` says of one managed user: account, state, stores, browsers, challenge. Pure. */
 import { INTERMEDIATE_NAME } from "../ca/names.ts";
-import { type Check, failed, LOOK_AGAIN, passed, remedy, span } from "./doctor_check.ts";
+import { type Check, failed, LOOK_AGAIN, passed, remedy } from "./doctor_check.ts";
 import { challengeCheck, type TriedChallenge } from "./doctor_challenge.ts";
 import type { UserRow } from "./state.ts";
+import { span } from "./time_text.ts";
 import type {
   FoundCertificate,
   FoundProblem,

@@ -81,12 +81,12 @@ Deno.test("what is wrong with the store is said with its remedy", () => {
     [
       "expired",
       { certificates: [certificate({ notAfter: NOW - 2 * DAY })] },
-      /the leaf expired 2 d ago -> device-trust renew/,
+      /the leaf expired 2 days ago -> device-trust renew/,
     ],
     [
       "too early",
       { certificates: [certificate({ notBefore: NOW + 3 * 3_600_000 })] },
-      /is valid only in 3 h: this clock may be wrong -> /,
+      /is valid only in 3 hours: this clock may be wrong -> /,
     ],
     ["no root", { certificates: [leaf, authorities[1] ?? leaf] }, /lacks the root, so browsers/],
     ["no intermediate", { certificates: [leaf, authorities[0] ?? leaf] }, /lacks the intermediate/],

@@ -71,17 +71,20 @@ export async function enroll(
   return { deviceId: answer.deviceId, already: false };
 }
 
-/** The key of an enrolment that was begun here, else a new one. */
+/**
+ * The key of an enrolment that was begun here, or whose record was lost (the agent server knows the
+ * key, and so the device, again), else a new one.
+ */
 async function keyForEnrollment(
   world: EnrollmentWorld,
   server: string,
   serverCa: string | undefined,
 ): Promise<DeviceKey> {
   const begun = world.state.device();
-  const reusable = begun && !isClone(begun, world.system)
-    ? await readDeviceKey(world.deviceKey)
-    : undefined;
-  if (begun && isClone(begun, world.system)) {
+  const { machine } = world.system;
+  const key = await readDeviceKey(world.deviceKey);
+  const isOurs = begun ? !isClone(begun, world.system) : key?.machine === machine;
+  if (begun && !isOurs) {
     world.state.forgetDevice();
     world.state.recordEvent("device.cloned", "The copied identity was discarded.");
   }
@@ -89,10 +92,10 @@ async function keyForEnrollment(
   world.state.saveDevice({
     server,
     ...(serverCa ? { serverCa } : {}),
-    ...(world.system.machine ? { machine: world.system.machine } : {}),
+    ...(machine ? { machine } : {}),
     leaving: false,
   });
-  return reusable ?? await createDeviceKey(world.deviceKey);
+  return isOurs && key ? key : await createDeviceKey(world.deviceKey, machine);
 }
 
 async function register(

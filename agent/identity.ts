@@ -25,12 +25,19 @@ export async function readIdentity(world: IdentityWorld): Promise<Enrolled | und
   const device = world.state.device();
   if (!device?.deviceId || !device.publicUrl || isClone(device, world.system)) return undefined;
   const key = await readDeviceKey(world.deviceKey);
-  if (!key) return undefined;
+  if (!key) {
+    // A device that leaves removes its key when nothing else is left but this record.
+    if (device.leaving && world.state.users().length === 0) world.state.forgetDevice();
+    return undefined;
+  }
   return { device: { ...device, deviceId: device.deviceId, publicUrl: device.publicUrl }, key };
 }
 
 /** Whether the state was made on another machine than the one it is on now. */
-export function isClone(device: DeviceRecord, system: Pick<SystemFacts, "machine">): boolean {
+export function isClone(
+  device: Pick<DeviceRecord, "machine">,
+  system: Pick<SystemFacts, "machine">,
+): boolean {
   return device.machine !== undefined && system.machine !== undefined &&
     device.machine !== system.machine;
 }

@@ -43,9 +43,13 @@ export async function leave(worker: DeviceWorker, world: LeaveWorld): Promise<Le
   // The server's 410, which telling it brings about, may have had the same done meanwhile.
   if (!state.device()) return { clean: true, left: [], ...(untold ? { untold } : {}) };
   if (worker.isClean()) {
-    state.forgetDevice();
+    for (const { userId } of state.users()) state.forgetUser(userId);
+    // From here on only the record is left, which readIdentity removes when this is interrupted.
     await removeKey(world.deviceKey);
-    state.recordEvent("device.left", world.identity.device.deviceId);
+    state.transaction(() => {
+      state.forgetDevice();
+      state.recordEvent("device.left", world.identity.device.deviceId);
+    });
     log.info("device.left", { deviceId: world.identity.device.deviceId });
     return { clean: true, left: [], ...(untold ? { untold } : {}) };
   }

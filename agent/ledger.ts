@@ -2,12 +2,13 @@
  * The user's ledger: `ledger.db` in the user's own state folder, our record of what we put where,
  * written before the thing itself. It holds no secret. Times are milliseconds since 1970, local.
  */
-import type { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import type { CreatedPath, KeyAlgorithm } from "../platform/trust_store.ts";
-import { openDatabase } from "./database.ts";
+import { explained, openDatabase } from "./database.ts";
 import type { PlannedRenewal } from "./renewal.ts";
 
-const MIGRATIONS = [
+/** Versions of the file, oldest first. */
+export const LEDGER_MIGRATIONS = [
   `
   CREATE TABLE key (
     spki_sha256 TEXT PRIMARY KEY,
@@ -52,20 +53,20 @@ export interface LedgerCertificate {
 export class Ledger {
   readonly #database: DatabaseSync;
 
-  /** @throws NewerDatabase, or SQLite's own error for a file that is none */
-  constructor(path: string, private readonly now: () => number) {
-    this.#database = openDatabase(path, MIGRATIONS);
+  /** @throws NewerDatabase, DamagedDatabase, Problem; as every method does when the disk fails */
+  constructor(private readonly path: string, private readonly now: () => number) {
+    this.#database = openDatabase(path, LEDGER_MIGRATIONS);
   }
 
   /** SPKI hashes of every key that we made and have not seen gone. */
   keys(): string[] {
-    return this.#all("SELECT spki_sha256 AS value FROM key ORDER BY created_at, rowid");
+    return this.#all("SELECT spki_sha256 FROM key ORDER BY created_at, rowid")
+      .map((row) => String(row.spki_sha256));
   }
 
   /** A key of ours by its SPKI hash: DER SubjectPublicKeyInfo and kind. */
   key(spkiSha256: string): { spki: Uint8Array; algorithm: KeyAlgorithm } | undefined {
-    const row = this.#database.prepare("SELECT spki, algorithm FROM key WHERE spki_sha256 = ?")
-      .get(spkiSha256);
+    const row = this.#get("SELECT spki, algorithm FROM key WHERE spki_sha256 = ?", spkiSha256);
     if (!(row?.spki instanceof Uint8Array)) return undefined;
     return { spki: row.spki, algorithm: row.algorithm === "RSA-2048" ? "RSA-2048" : "P-256" };
   }
@@ -85,7 +86,7 @@ export class Ledger {
   }
 
   certificates(): LedgerCertificate[] {
-    return this.#database.prepare("SELECT * FROM certificate ORDER BY recorded_at, rowid").all()
+    return this.#all("SELECT * FROM certificate ORDER BY recorded_at, rowid")
       .map((row) => ({
         sha256: String(row.sha256),
         // Written by recordCertificate alone.
@@ -112,7 +113,7 @@ export class Ledger {
 
   /** Folders and databases that we made, in the order they were made. */
   createdPaths(): CreatedPath[] {
-    return this.#database.prepare("SELECT * FROM created_path ORDER BY rowid").all()
+    return this.#all("SELECT * FROM created_path ORDER BY rowid")
       .map((row) => ({
         path: String(row.path),
         kind: row.kind === "database" ? "database" as const : "directory" as const,
@@ -123,12 +124,17 @@ export class Ledger {
     this.#run("INSERT OR IGNORE INTO created_path VALUES (?, ?)", created.path, created.kind);
   }
 
-  /** When a leaf is to be renewed, kept over restarts; undefined for one without a plan. */
+  /**
+   * When a leaf is to be renewed, kept over restarts; undefined for one without a plan, or with one
+   * that was never drawn in its window.
+   */
   renewal(serial: string): PlannedRenewal | undefined {
-    const row = this.#database.prepare("SELECT * FROM renewal WHERE serial = ?").get(serial);
+    const row = this.#get("SELECT * FROM renewal WHERE serial = ?", serial);
     if (!row) return undefined;
     const window = { start: String(row.window_start), end: String(row.window_end) };
-    return { renewAt: Number(row.renew_at), window };
+    const renewAt = Number(row.renew_at);
+    const drawn = renewAt >= Date.parse(window.start) && renewAt <= Date.parse(window.end);
+    return drawn ? { renewAt, window } : undefined;
   }
 
   recordRenewal(serial: string, { renewAt, window }: PlannedRenewal): void {
@@ -147,7 +153,7 @@ export class Ledger {
 
   /** What this user's `status` shows, as the last run left it (JSON). */
   summary(): string | undefined {
-    const value = this.#database.prepare("SELECT body FROM summary").get()?.body;
+    const value = this.#get("SELECT body FROM summary")?.body;
     return typeof value === "string" ? value : undefined;
   }
 
@@ -166,11 +172,17 @@ export class Ledger {
     this.#database.close();
   }
 
-  #all(sql: string): string[] {
-    return this.#database.prepare(sql).all().map((row) => String(row.value));
+  #get(sql: string, ...values: string[]): Row | undefined {
+    return explained(this.path, () => this.#database.prepare(sql).get(...values));
+  }
+
+  #all(sql: string): Row[] {
+    return explained(this.path, () => this.#database.prepare(sql).all());
   }
 
   #run(sql: string, ...values: (string | number | Uint8Array)[]): void {
-    this.#database.prepare(sql).run(...values);
+    explained(this.path, () => this.#database.prepare(sql).run(...values));
   }
 }
+
+type Row = Record<string, SQLOutputValue>;

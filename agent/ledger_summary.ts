@@ -5,7 +5,7 @@ import { userPaths } from "../platform/paths.ts";
 import { Ledger } from "./ledger.ts";
 import { LedgerSummary } from "./local_contract.ts";
 
-/** The summary, or undefined when this user never had anything of ours. */
+/** The summary; undefined when this user never had anything of ours, or it cannot be read. */
 export function ledgerSummary(
   platform: Pick<DevicePlatform, "os">,
   now: () => number,
@@ -17,8 +17,17 @@ export function ledgerSummary(
   const ledger = new Ledger(path, now);
   try {
     const summary = ledger.summary();
-    return summary === undefined ? undefined : LedgerSummary.parse(JSON.parse(summary));
+    return summary === undefined ? undefined : parseSummary(summary);
   } finally {
     ledger.close();
+  }
+}
+
+function parseSummary(text: string): LedgerSummary | undefined {
+  try {
+    return LedgerSummary.safeParse(JSON.parse(text)).data;
+  } catch {
+    // The next run writes another.
+    return undefined;
   }
 }

@@ -3,6 +3,7 @@
  * own, on an empty database: Deno's file lock cannot be tried without waiting in all its versions.
  */
 import { DatabaseSync } from "node:sqlite";
+import { Problem } from "../platform/errors.ts";
 
 /** Somebody else holds the lock. */
 export class LockHeld extends Error {
@@ -23,9 +24,8 @@ export function lockFile(path: string, mode: "fail" | "wait"): Disposable {
   if (!lock) throw new LockHeld(path, readHolder(path));
   try {
     Deno.writeTextFileSync(`${path}.pid`, `${Deno.pid}\n`, { mode: 0o600 });
-  } catch (error) {
-    lock.close();
-    throw error;
+  } catch {
+    // On a full disk the lock holds all the same; who holds it cannot be told then.
   }
   return { [Symbol.dispose]: () => lock.close() };
 }
@@ -53,6 +53,7 @@ const A_LOOK_MS = 250;
 /** What SQLite takes at most, 24 days. */
 const LONGEST_WAIT_MS = 2 ** 31 - 1;
 const SQLITE_BUSY = 5;
+const SQLITE_NOTADB = 26;
 
 /** The lock, for as long as it is open; undefined when somebody else has it. */
 function tryLock(path: string, waitMs: number): DatabaseSync | undefined {
@@ -65,10 +66,12 @@ function tryLock(path: string, waitMs: number): DatabaseSync | undefined {
     return database;
   } catch (error) {
     database.close();
-    if (error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY) {
-      return undefined;
-    }
-    throw error;
+    const code = error instanceof Error && "errcode" in error ? error.errcode : undefined;
+    if (code === SQLITE_BUSY) return undefined;
+    if (code !== SQLITE_NOTADB) throw error;
+    throw new Problem("internal", `The lock file '${path}' is damaged. Remove it: rm '${path}'`, {
+      cause: error,
+    });
   }
 }
 

@@ -6,6 +6,7 @@ import { ensureRootOwnedDir } from "../platform/files.ts";
 import { type DevicePlatform, devicePlatform } from "../platform/platform.ts";
 import { runAgentOnce } from "./agent_once.ts";
 import { type Config, readConfig } from "./config.ts";
+import { openState } from "./device_state.ts";
 import { endSignal } from "./end_signal.ts";
 import { EXIT } from "./exit.ts";
 import { readIdentity } from "./identity.ts";
@@ -15,7 +16,7 @@ import { pause } from "./pause.ts";
 import type { Prepared } from "./resident.ts";
 import { makeRunFolders } from "./run_folders.ts";
 import { selfProgram } from "./self_program.ts";
-import { State } from "./state.ts";
+import type { State } from "./state.ts";
 import type { WorkWorld } from "./work.ts";
 import { runWorkerProcess } from "./worker_process.ts";
 
@@ -31,7 +32,7 @@ export interface Device {
 /**
  * Opens the device's state, making its folder where it is missing.
  *
- * @throws ConfigError, UnsafePath, NewerDatabase
+ * @throws ConfigError, UnsafePath, NewerDatabase, DamagedDatabase
  */
 export function openDevice(root: string | undefined): Device {
   const platform = devicePlatform(root);
@@ -44,7 +45,7 @@ export function openDevice(root: string | undefined): Device {
   return {
     platform,
     config,
-    state: new State(`${stateDir}/state.db`, Date.now),
+    state: openState(stateDir, Date.now),
     deviceKey: `${stateDir}/device.key`,
   };
 }
@@ -61,6 +62,8 @@ export async function prepareProcess(
 ): Promise<number> {
   const platform = devicePlatform(root);
   makeStateFolder(platform);
+  // A damaged one is set aside here, by modules that the agent need not keep in memory.
+  openState(platform.paths.stateDir, Date.now).close();
   makeRunFolders(platform.paths, platform.root);
   const { machine } = await platform.system();
   const { proxy, caStore, logLevel, server } = readConfig(platform.paths.configFile);

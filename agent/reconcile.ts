@@ -84,8 +84,10 @@ export function reconcile(
 
   const request = desired.anchors !== null && (!current || due);
   const signer = request ? current ?? kept[0] : undefined;
-  // A successor ends the overlap of all but its predecessor: there are never more than two.
-  const outlived = request ? kept.filter((leaf) => leaf !== signer) : [];
+  // There are never more than two: but for its predecessor, else the longest-lived, all go before a
+  // successor comes.
+  const stays = signer ?? actual.leaves.toSorted((a, b) => b.notAfter - a.notAfter)[0];
+  const outlived = request ? actual.leaves.filter((leaf) => leaf !== stays) : [];
   const leafKeys = new Set(actual.leaves.map((leaf) => leaf.spkiSha256));
   // A key without a leaf is a request whose answer was lost: the same key gets the same leaf.
   const pending = request ? actual.keys.find((key) => !leafKeys.has(key)) : undefined;
@@ -103,7 +105,7 @@ export function reconcile(
     ...missingAuthorities(desired, actual),
     ...outlived.map(({ sha256 }) => ({ do: "remove-leaf" as const, sha256 })),
     ...(request ? [{ do: "install-leaf" as const }] : []),
-    ...actual.leaves.filter((leaf) => !keptLeaves.has(leaf.sha256))
+    ...actual.leaves.filter((leaf) => !keptLeaves.has(leaf.sha256) && !outlived.includes(leaf))
       .map(({ sha256 }) => ({ do: "remove-leaf" as const, sha256 })),
     ...actual.keys.filter((key) => !keptKeys.has(key) && key !== pending)
       .map((spkiSha256) => ({ do: "remove-key" as const, spkiSha256 })),

@@ -57,6 +57,15 @@ export interface ServerClientOptions {
   signer: RequestSigner;
   clock: ServerClock;
   now: () => number;
+  /** Carries requests instead of the system's network. */
+  network?: Network;
+}
+
+/** What carries requests and answers. */
+export interface Network {
+  /** One exchange, given up after so many milliseconds; follows no redirect. */
+  fetch(url: string, init: RequestInit, timeout: number): Promise<Response>;
+  close(): void;
 }
 
 /** A client for one device and one agent server. */
@@ -65,7 +74,7 @@ export interface ServerClient {
   /**
    * Sends one signed request. A 401 `clock-skew` corrects the clock and is tried once more.
    *
-   * @throws Problem `unreachable` when there is no answer, `server-refused` when the answer is
+   * @throws Problem `unreachable` or `clock` when there is no answer, `server-refused` when the answer is
    * not this API's (a redirect, too large)
    */
   request(request: ServerRequest): Promise<ServerAnswer>;
@@ -75,6 +84,12 @@ export interface ServerClient {
 const DEFAULT_TIMEOUT = 15_000;
 const DEFAULT_MAX_BYTES = 64 * 1024;
 
+/** The end of what the field has digits for (RFC 9110, 5.6.7); well beyond, there are no dates. */
+const LAST_DATE = Date.UTC(9999, 11, 31);
+
+/** What can be told in a line. */
+const PROBLEM_TYPE = /^[!-~]{1,256}$/;
+
 /** Opens a client. @throws Problem `server-refused` when the URL is not HTTPS */
 export function openServerClient(options: ServerClientOptions): ServerClient {
   if (!options.publicUrl.startsWith("https://")) {
@@ -83,13 +98,7 @@ export function openServerClient(options: ServerClientOptions): ServerClient {
       `Cannot use agent server '${options.publicUrl}': it must be an https:// URL.`,
     );
   }
-  // An empty store leaves the pinned authority as the only one (the runtime adds `caCerts` to it).
-  if (options.serverCa) Deno.env.set("DENO_TLS_CA_STORE", "");
-  const http = Deno.createHttpClient({
-    caCerts: options.serverCa ? [options.serverCa] : [],
-    http2: false,
-    ...(options.proxy ? { proxy: { url: options.proxy } } : {}),
-  });
+  const network = options.network ?? httpsNetwork(options);
   const clock = options.clock;
 
   async function send(request: ServerRequest): Promise<ServerAnswer> {
@@ -106,16 +115,13 @@ export function openServerClient(options: ServerClientOptions): ServerClient {
       headers.set("content-type", "application/json");
       headers.set("content-digest", await contentDigest(request.body));
     }
-    const timeout = AbortSignal.timeout(request.timeout ?? DEFAULT_TIMEOUT);
-    const signal = request.signal ? AbortSignal.any([timeout, request.signal]) : timeout;
-    const response = await fetch(targetUri, {
+    const init = {
       method: request.method,
       headers,
       body: request.body?.slice() ?? null,
-      redirect: "manual",
-      client: http,
-      signal,
-    });
+      ...(request.signal ? { signal: request.signal } : {}),
+    };
+    const response = await network.fetch(targetUri, init, request.timeout ?? DEFAULT_TIMEOUT);
     const body = await boundedBody(response, request.maxBytes ?? DEFAULT_MAX_BYTES);
     return {
       status: response.status,
@@ -132,7 +138,7 @@ export function openServerClient(options: ServerClientOptions): ServerClient {
         answer = await send(wanted);
       } catch (error) {
         if (error instanceof Problem || wanted.signal?.aborted) throw error;
-        throw new Problem("unreachable", unreachable(options.publicUrl, error), { cause: error });
+        throw noAnswer(options.publicUrl, error, options.now());
       }
       learnClock(clock, answer, options.now());
       const skewed = answer.status === 401 && answer.problemType === "urn:device-trust:clock-skew";
@@ -149,7 +155,25 @@ export function openServerClient(options: ServerClientOptions): ServerClient {
     }
   }
 
-  return { clock, request, close: () => http.close() };
+  return { clock, request, close: () => network.close() };
+}
+
+function httpsNetwork({ serverCa, proxy }: ServerClientOptions): Network {
+  // An empty store leaves the pinned authority as the only one (the runtime adds `caCerts` to it).
+  if (serverCa) Deno.env.set("DENO_TLS_CA_STORE", "");
+  const client = Deno.createHttpClient({
+    caCerts: serverCa ? [serverCa] : [],
+    http2: false,
+    ...(proxy ? { proxy: { url: proxy } } : {}),
+  });
+  return {
+    fetch(url, init, timeout) {
+      const late = AbortSignal.timeout(timeout);
+      const signal = init.signal ? AbortSignal.any([late, init.signal]) : late;
+      return fetch(url, { ...init, redirect: "manual", client, signal });
+    },
+    close: () => client.close(),
+  };
 }
 
 /** An answer's JSON body, parsed. @throws Problem `server-refused` when it is not JSON */
@@ -164,7 +188,7 @@ export function answerJson(answer: ServerAnswer): unknown {
 
 /** The text of a body that is to be JSON. @throws Problem `server-refused` when it says it is not */
 export function answerText(answer: ServerAnswer): string {
-  const type = answer.headers.get("content-type") ?? "";
+  const type = (answer.headers.get("content-type") ?? "").slice(0, 100);
   if (!/^application\/(problem\+)?json\b/i.test(type)) {
     throw new Problem(
       "server-refused",
@@ -205,7 +229,8 @@ export function refusal(action: string, answer: ServerAnswer): Problem {
 
 function learnClock(clock: ServerClock, answer: ServerAnswer, now: number): void {
   const date = Date.parse(answer.headers.get("date") ?? "");
-  if (Number.isNaN(date)) return;
+  // NaN is neither.
+  if (!(date >= 0 && date <= LAST_DATE)) return;
   // The field has whole seconds: half of one is the best guess, and less than 2 s is no skew.
   const offset = date + 500 - now;
   if (Math.abs(offset - clock.offset) > 2000) clock.offset = Math.abs(offset) > 2000 ? offset : 0;
@@ -225,7 +250,8 @@ function problemType(response: Response, body: Uint8Array): { problemType?: stri
   try {
     const problem: unknown = JSON.parse(new TextDecoder().decode(body));
     if (typeof problem !== "object" || problem === null || !("type" in problem)) return {};
-    return typeof problem.type === "string" ? { problemType: problem.type } : {};
+    const { type } = problem;
+    return typeof type === "string" && PROBLEM_TYPE.test(type) ? { problemType: type } : {};
   } catch {
     // A problem document that cannot be read is an answer without a problem type.
     return {};
@@ -254,7 +280,8 @@ async function boundedBody(response: Response, maxBytes: number): Promise<Uint8A
   return body;
 }
 
-function unreachable(url: string, error: unknown): string {
+/** Why there was no answer. `now`: local milliseconds. */
+export function noAnswer(url: string, error: unknown, now: number): Problem {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const timedOut = error instanceof DOMException && error.name === "TimeoutError";
   const why = timedOut
@@ -262,6 +289,20 @@ function unreachable(url: string, error: unknown): string {
     : cause instanceof Error
     ? cause.message
     : String(cause);
-  return `Cannot reach the agent server at ${url}: ${why}. Check the network, the server's name ` +
-    "and its certificate (--server-ca).";
+  // TLS gives no code, and goes by this clock. Were it to say this otherwise, people hear the rest.
+  if (/certificate (expired|not valid yet)/.test(why)) {
+    return new Problem(
+      "clock",
+      `Cannot use the TLS certificate of the agent server at ${url} at the time of this ` +
+        `computer's clock, ${new Date(now).toUTCString()}. Set the clock if that is wrong; else ` +
+        "have the server's certificate renewed.",
+      { cause: error },
+    );
+  }
+  return new Problem(
+    "unreachable",
+    `Cannot reach the agent server at ${url}: ${why}. Check the network, the server's name ` +
+      "and its certificate (--server-ca).",
+    { cause: error },
+  );
 }

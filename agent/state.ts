@@ -6,7 +6,7 @@
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import type { ProblemCode } from "../platform/errors.ts";
 import type { RemovedItem, RenewalWindow, UserState } from "./contract.ts";
-import { openDatabase, transaction } from "./database.ts";
+import { DamagedDatabase, explained, openDatabase, transaction } from "./database.ts";
 import type { Anchors } from "./verify.ts";
 
 /** Versions of the file, oldest first. */
@@ -148,10 +148,23 @@ export interface EventRow {
 /** The agent's state. Not shared between processes that write the same rows at once. */
 export class State {
   readonly #database: DatabaseSync;
+  readonly #inode: number | null;
 
-  /** @throws NewerDatabase, or SQLite's own error for a file that is none */
-  constructor(path: string, private readonly now: () => number) {
+  /** @throws NewerDatabase, DamagedDatabase, Problem; as every method does when the disk fails */
+  constructor(private readonly path: string, private readonly now: () => number) {
     this.#database = openDatabase(path, MIGRATIONS);
+    this.#inode = Deno.statSync(path).ino;
+  }
+
+  /** Whether the file that this was opened from was removed, replaced or damaged since. */
+  isLost(): boolean {
+    try {
+      if (Deno.statSync(this.path).ino !== this.#inode) return true;
+      openDatabase(this.path, MIGRATIONS).close();
+      return false;
+    } catch (error) {
+      return error instanceof Deno.errors.NotFound || error instanceof DamagedDatabase;
+    }
   }
 
   device(): DeviceRecord | undefined {
@@ -274,7 +287,7 @@ export class State {
    */
   recordEvent(type: string, detail: string, userId?: string): void {
     const now = this.now();
-    if (userId !== undefined && this.#eventsSince(now - DAY, userId) >= EVENTS_A_DAY) return;
+    if (userId !== undefined && this.#eventsOfADay(now, userId) >= EVENTS_A_DAY) return;
     this.#run(
       "INSERT INTO event (at, type, user_id, detail) VALUES (?, ?, ?, ?)",
       now,
@@ -282,7 +295,21 @@ export class State {
       userId ?? null,
       detail,
     );
-    this.#run("DELETE FROM event WHERE at < ?", now - EVENT_DAYS * DAY);
+  }
+
+  /**
+   * Forgets what the audit log no longer keeps, by the agent server's time. An event that a wrong
+   * clock dated long ago, or yet to come, goes with those around it.
+   *
+   * @param serverTime milliseconds since 1970, told by the server
+   */
+  forgetOldEvents(serverTime: number): void {
+    this.#run(
+      `DELETE FROM event WHERE event_id <
+         (SELECT min(event_id) FROM event WHERE at BETWEEN ? AND ?)`,
+      serverTime - EVENT_DAYS * DAY,
+      serverTime + DAY,
+    );
   }
 
   /** The newest events first. */
@@ -304,28 +331,29 @@ export class State {
 
   /** All writes of `work` count or none. */
   transaction<T>(work: () => T): T {
-    return transaction(this.#database, work);
+    return explained(this.path, () => transaction(this.#database, work));
   }
 
   close(): void {
     this.#database.close();
   }
 
-  #eventsSince(at: number, userId: string): number {
-    const sql = "SELECT count(*) AS events FROM event WHERE at > ? AND user_id = ?";
-    return Number(this.#get(sql, at, userId)?.events);
+  /** Of the last day; what a clock that was set back has not reached yet does not count. */
+  #eventsOfADay(now: number, userId: string): number {
+    const sql = "SELECT count(*) AS events FROM event WHERE at > ? AND at <= ? AND user_id = ?";
+    return Number(this.#get(sql, now - DAY, now, userId)?.events);
   }
 
   #get(sql: string, ...values: (string | number | null)[]): Row | undefined {
-    return this.#database.prepare(sql).get(...values);
+    return explained(this.path, () => this.#database.prepare(sql).get(...values));
   }
 
   #all(sql: string, ...values: (string | number | null)[]): Row[] {
-    return this.#database.prepare(sql).all(...values);
+    return explained(this.path, () => this.#database.prepare(sql).all(...values));
   }
 
   #run(sql: string, ...values: (string | number | null)[]): void {
-    this.#database.prepare(sql).run(...values);
+    explained(this.path, () => this.#database.prepare(sql).run(...values));
   }
 }
 

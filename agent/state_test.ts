@@ -67,13 +67,52 @@ Deno.test("the audit log only grows, and forgets after 90 days", () =>
   inFolder((folder) => {
     let now = 0;
     const state = new State(`${folder}/state.db`, () => now);
+    const details = () => state.events(10).map((event) => event.detail);
     state.recordEvent("device.enrolled", "first");
     now = 89 * DAY;
     state.recordEvent("user.installed", "second", user.userId);
-    assert.deepEqual(state.events(10).map((event) => event.detail), ["second", "first"]);
+    state.forgetOldEvents(now);
+    assert.deepEqual(details(), ["second", "first"]);
     now = 91 * DAY;
     state.recordEvent("user.removed", "third");
-    assert.deepEqual(state.events(10).map((event) => event.detail), ["third", "second"]);
+    assert.deepEqual(
+      details(),
+      ["third", "second", "first"],
+      "not before the server told the time",
+    );
+    state.forgetOldEvents(now);
+    assert.deepEqual(details(), ["third", "second"]);
+    state.close();
+  }));
+
+Deno.test("events that a wrong clock dated are kept as long as those around them", () =>
+  inFolder((folder) => {
+    let now = 10_000 * DAY;
+    const state = new State(`${folder}/state.db`, () => now);
+    const details = () => state.events(10).map((event) => event.detail);
+    for (const [at, detail] of [[10_000, "1"], [0, "2"], [20_000, "3"], [10_001, "4"]] as const) {
+      now = at * DAY;
+      state.recordEvent("device.enrolled", detail);
+    }
+    state.forgetOldEvents(10_002 * DAY);
+    assert.deepEqual(details(), ["4", "3", "2", "1"]);
+    state.forgetOldEvents(10_090.5 * DAY);
+    assert.deepEqual(details(), ["4"]);
+    state.forgetOldEvents(30_000 * DAY);
+    assert.deepEqual(details(), ["4"], "the newest is there until there is another");
+    state.close();
+  }));
+
+Deno.test("a clock that was set back does not keep a user's events out of the log", () =>
+  inFolder((folder) => {
+    let now = 1000 * DAY;
+    const state = new State(`${folder}/state.db`, () => now);
+    for (let number = 1; number <= 500; number++) {
+      state.recordEvent("user.failed", `${number}`, user.userId);
+    }
+    now = 0;
+    state.recordEvent("user.failed", "after", user.userId);
+    assert.deepEqual(state.events(1).map(({ detail }) => detail), ["after"]);
     state.close();
   }));
 

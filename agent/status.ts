@@ -1,13 +1,11 @@
 /** What operators read: the state of the device and of every managed user, and its exit code. */
-import { toProblem } from "../platform/errors.ts";
+import type { DesiredFilters } from "../platform/linux/selection_filters.ts";
 import type { DevicePlatform } from "../platform/platform.ts";
 import type { FilterReport, UserState } from "./contract.ts";
-import { parseDesiredState } from "./desired.ts";
+import { EXIT } from "./exit.ts";
 import { isClone } from "./identity.ts";
-import { ledgerSummary } from "./ledger_summary.ts";
 import { lockHolder } from "./lock.ts";
 import { type RecordedProblem, State, type UserRow } from "./state.ts";
-import { oneLine } from "./text_lines.ts";
 import { VERSION } from "./version.ts";
 
 /** `status --json` (DESIGN section 7). Times are RFC 3339. */
@@ -16,8 +14,24 @@ export interface Status {
   distribution: { enabled: boolean; version: string | null; lastSync: string | null };
   users: UserStatus[];
   agent: { running: boolean; pid: number | null; version: string };
+}
+
+/** What people are told beside; `--json` has no place for it. */
+export interface StatusNotes {
   /** The device's own trouble: the server out of reach, a refused desired state. */
-  lastError: RecordedProblem | null;
+  problem?: RecordedProblem;
+  /** Server time minus local time when the server was last heard, milliseconds. */
+  clockOffset: number;
+  /** Events of the audit log that tell of a problem, by its message. */
+  events: ReadonlyMap<string, number>;
+  /** Whether the caller may see no more than the caller's own line. */
+  isOwnPart: boolean;
+}
+
+/** What is there to be read. */
+export interface StatusReport {
+  status: Status;
+  notes: StatusNotes;
 }
 
 /** One managed user's line. */
@@ -38,92 +52,68 @@ export interface UserStatus {
 const UNFINISHED: ReadonlySet<UserState> = new Set(["failed", "waiting", "removing"]);
 
 /** Reads the device's status; the agent may run or not. Without root: the caller's own line. */
-export async function readStatus(platform: DevicePlatform, now: () => number): Promise<Status> {
+export async function readStatus(
+  platform: DevicePlatform,
+  now: () => number,
+): Promise<StatusReport> {
   const { stateDir } = platform.paths;
   const running = agentRunning(stateDir);
   const agent = { running: running !== undefined, pid: running?.pid ?? null, version: VERSION };
   const path = `${stateDir}/state.db`;
   switch (readable(path)) {
     case "absent":
-      return notEnrolled(agent);
-    case "denied":
-      return { ...notEnrolled(agent), ...ownLine(platform, now) };
+      return { status: notEnrolled(agent), notes: NOTHING };
+    case "denied": {
+      const status = { ...notEnrolled(agent), ...await ownLine(platform, now) };
+      return { status, notes: { ...NOTHING, isOwnPart: true } };
+    }
   }
   const state = new State(path, now);
   try {
     const device = state.device();
-    const system = await platform.system();
-    const enrolled = device?.deviceId !== undefined && !isClone(device, system);
+    const enrolled = device?.deviceId !== undefined && !isClone(device, await platform.system());
     const sync = state.sync();
-    const desired = enrolled ? desiredOf(state) : undefined;
-    const wanted = desired?.distribution.enabled ?? false;
-    const filters = desired && wanted && state.users().length > 0
-      ? platform.inspectFilters({ brand: desired.brand, patterns: desired.selection.patterns })
+    const stored = state.desired();
+    const wanted = enrolled ? wantedFilters(stored?.body) : undefined;
+    const rows = enrolled ? state.users() : [];
+    const filters = wanted && rows.length > 0
+      ? platform.inspectFilters(wanted)
         .map(({ browser, location, state }) => ({ browser, location, state }))
       : [];
-    return {
+    const status: Status = {
       device: {
         id: enrolled ? device.deviceId ?? null : null,
         server: device?.server ?? null,
         enrolled,
       },
       distribution: {
-        enabled: wanted,
-        version: state.desired()?.etag ?? null,
+        enabled: wanted !== undefined,
+        version: stored?.etag ?? null,
         lastSync: sync.lastSync === undefined ? null : iso(sync.lastSync),
       },
-      users: enrolled ? state.users().map((row) => userStatus(row, filters)) : [],
+      users: rows.map((row) => userStatus(row, filters)),
       agent,
-      lastError: sync.error ?? null,
     };
+    const { error, clockOffset } = sync;
+    const told = [{ error }, ...rows].flatMap(({ error }) => error?.message ?? []);
+    const events = new Map(told.flatMap((message): [string, number][] => {
+      const eventId = state.lastEventOf(message);
+      return eventId === undefined ? [] : [[message, eventId]];
+    }));
+    const problem = error ? { problem: error } : {};
+    return { status, notes: { clockOffset, events, isOwnPart: false, ...problem } };
   } finally {
     state.close();
   }
 }
 
 /** 0 all is well, 3 not enrolled, 4 something needs attention (DESIGN section 7). */
-export function statusExitCode(status: Status): number {
-  if (!status.device.enrolled) return 3;
-  const unfinished = status.users.some((user) =>
+export function statusExitCode({ device, users }: Status): number {
+  if (!device.enrolled) return EXIT.notEnrolled;
+  const unfinished = users.some((user) =>
     UNFINISHED.has(user.state) || user.filters.some((filter) => filter.state !== "ok")
   );
-  return unfinished ? 4 : 0;
-}
-
-/** The status for people. */
-export function statusText(status: Status): string {
-  const { device, distribution, agent } = status;
-  if (!device.enrolled) {
-    return "This device is not enrolled. Enrol it: device-trust enroll --server URL " +
-      "--connect-key-file FILE\n";
-  }
-  const lines = [
-    `device        ${device.id} at ${device.server}`,
-    `agent         ${agent.running ? `running (pid ${agent.pid ?? "?"})` : "not running"}, ` +
-    `version ${agent.version}`,
-    `distribution  ${distribution.enabled ? "ON" : "OFF"}, ` +
-    (distribution.lastSync ? `last heard ${distribution.lastSync}` : "never heard"),
-    ...(status.lastError ? [`problem       ${status.lastError.message}`] : []),
-    ...status.users.flatMap(userLines),
-    ...(status.users.length === 0 ? ["users         none is bound to this device"] : []),
-  ];
-  return `${lines.map(oneLine).join("\n")}\n`;
-}
-
-function userLines(user: UserStatus): string[] {
-  const name = user.username.padEnd(13);
-  const until = user.notAfter ? `, valid until ${user.notAfter}` : "";
-  const renewal = user.renewAt ? `, renewal ${user.renewAt}` : "";
-  return [
-    `${name} ${user.state}${user.leafName ? `: ${user.leafName}${until}${renewal}` : ""}`,
-    ...(user.store ? [`${"".padEnd(13)} ${user.store.kind} ${user.store.location}`] : []),
-    ...user.filters.map((filter) =>
-      `${"".padEnd(13)} filter ${filter.browser}: ${filter.state} (${filter.location})`
-    ),
-    ...(user.lastError
-      ? [`${"".padEnd(13)} ${user.lastError.code}: ${user.lastError.message}`]
-      : []),
-  ];
+  return unfinished ? EXIT.attention : EXIT.done;
 }
 
 function userStatus(row: UserRow, filters: FilterReport[]): UserStatus {
@@ -142,20 +132,22 @@ function userStatus(row: UserRow, filters: FilterReport[]): UserStatus {
   };
 }
 
-function desiredOf(state: State) {
-  const stored = state.desired();
-  if (!stored) return undefined;
-  try {
-    return parseDesiredState(JSON.parse(stored.body));
-  } catch (error) {
-    // It was accepted by an earlier version: the agent will hear a newer one.
-    state.recordEvent("desired-state.refused", toProblem(error).message);
-    return undefined;
-  }
+/**
+ * The filters that the stored desired state wants; undefined when distribution is OFF. It was
+ * checked before it was stored, and the checking library would take longer than all the rest here.
+ */
+function wantedFilters(body: string | undefined): DesiredFilters | undefined {
+  if (body === undefined) return undefined;
+  const { distribution, brand, selection } = JSON.parse(body);
+  if (distribution?.enabled !== true) return undefined;
+  // Another version of this program may have stored another shape: the agent will hear a newer one.
+  if (typeof brand !== "string" || !Array.isArray(selection?.patterns)) return undefined;
+  return { brand, patterns: selection.patterns.map(String) };
 }
 
 /** What the caller's own ledger knows, where the device's state is not for the caller's eyes. */
-function ownLine(platform: DevicePlatform, now: () => number): Partial<Status> {
+async function ownLine(platform: DevicePlatform, now: () => number): Promise<Partial<Status>> {
+  const { ledgerSummary } = await import("./ledger_summary.ts");
   const report = ledgerSummary(platform, now);
   if (!report) return {};
   const { userId, state, serial, leafName, notAfter, renewAt, store, error } = report;
@@ -183,9 +175,10 @@ function notEnrolled(agent: Status["agent"]): Status {
     distribution: { enabled: false, version: null, lastSync: null },
     users: [],
     agent,
-    lastError: null,
   };
 }
+
+const NOTHING: StatusNotes = { clockOffset: 0, events: new Map(), isOwnPart: false };
 
 /** The agent that holds the lock in this state folder; undefined also where nobody can tell. */
 export function agentRunning(stateDir: string): { pid?: number } | undefined {

@@ -16,3 +16,25 @@ export class TextLineStream extends TransformStream<string, string> {
 export function oneLine(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, " ");
 }
+
+/** A document of JSON for people and programs; what is in it cannot steer a terminal either. */
+export function jsonText(value: unknown): string {
+  return `${harmless(JSON.stringify(value, null, 2))}\n`;
+}
+
+/** The same on one line. */
+export function jsonLine(value: unknown): string {
+  return `${harmless(JSON.stringify(value))}\n`;
+}
+
+/** JSON escapes no more than the first controls; any character may be escaped. */
+function harmless(json: string): string {
+  return json.replace(
+    /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => character.split("").map(escaped).join(""),
+  );
+}
+
+function escaped(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}

@@ -7,8 +7,9 @@ import type { RunningBrowser } from "../platform/linux/running_browsers.ts";
 import type { CreatedPath, TrustStore } from "../platform/trust_store.ts";
 import { apply, forgetAbsent } from "./apply.ts";
 import type { RemovedItem } from "./contract.ts";
-import type { Ledger } from "./ledger.ts";
+import { Ledger } from "./ledger.ts";
 import { ledgerFile, type LedgerPlace } from "./ledger_file.ts";
+import { recoverLedger } from "./ledger_recovery.ts";
 import type { LocalClient } from "./local_client.ts";
 import { anchorsDigest, type UserAgentReport, type UserSlice } from "./local_contract.ts";
 import { observe } from "./observe.ts";
@@ -81,8 +82,7 @@ async function runSlice(world: UserWorld, slice: UserSlice): Promise<RunResult> 
   let report: UserAgentReport;
   try {
     await world.checkHome();
-    const untouched = !slice.wanted && !await ledgerOf(world).exists();
-    report = untouched ? removedReport(slice, []) : await settle(world, slice);
+    report = await settle(world, slice, await ledgerFor(world, slice));
   } catch (error) {
     report = failure(slice, toProblem(error));
   }
@@ -91,8 +91,11 @@ async function runSlice(world: UserWorld, slice: UserSlice): Promise<RunResult> 
 }
 
 /** Brings the user's store to what the slice wants, and says how it is then. */
-async function settle(world: UserWorld, slice: UserSlice): Promise<UserAgentReport> {
-  const place = ledgerOf(world);
+async function settle(
+  world: UserWorld,
+  slice: UserSlice,
+  place: LedgerPlace,
+): Promise<UserAgentReport> {
   const ledger = await place.open();
   let report: UserAgentReport;
   let created: CreatedPath[];
@@ -115,8 +118,11 @@ async function settle(world: UserWorld, slice: UserSlice): Promise<UserAgentRepo
   return report;
 }
 
-function ledgerOf(world: UserWorld): LedgerPlace {
-  return world.ledger ?? ledgerFile(world.stateDir, world.now);
+/** Who is to hold nothing, and has no ledger, gets none in their home to find that out. */
+async function ledgerFor(world: UserWorld, slice: UserSlice): Promise<LedgerPlace> {
+  const place = world.ledger ?? ledgerFile(world.stateDir, world.now);
+  if (slice.wanted || await place.exists()) return place;
+  return { ...place, open: () => Promise.resolve(new Ledger(":memory:", world.now)) };
 }
 
 /** Undefined for a store that cannot be opened and that nothing was ever put into. */
@@ -155,7 +161,9 @@ async function settleStore(
       ...(renewAt === undefined ? {} : { renewAt }),
     };
     const look = async () => await observe(await store.list(), ledger, slice, intermediates);
-    const seen = await look();
+    let seen = await look();
+    const anchors = [slice.trustAnchors, ...slice.formerAnchors ?? []];
+    if (await recoverLedger(ledger, seen, anchors)) seen = await look();
     for (const foreign of seen.foreign) ledger.recordEvent("certificate.foreign", foreign);
     const actions = reconcile(desired, seen, serverTime(world, slice));
     const removed: RemovedItem[] = [];

@@ -89,7 +89,7 @@ export async function inspectCommand(
   root: string | undefined,
   output: { out: (text: string) => void },
 ): Promise<number> {
-  output.out(`${JSON.stringify(await inspectUser(userPlatform(root)))}\n`);
+  output.out(`${JSON.stringify(await inspectUser(await userPlatform(root)))}\n`);
   return EXIT.done;
 }
 

@@ -6,7 +6,7 @@ import { openUserWorld } from "./user_world.ts";
 
 /** One run, or for as long as the session lasts. Gives the exit code. */
 export async function userAgentProcess(root: string | undefined, once: boolean): Promise<number> {
-  const world = openUserWorld(root);
+  const world = await openUserWorld(root);
   try {
     if (once) return await runUserAgent(world) === "done" ? EXIT.done : EXIT.attention;
     await runUserAgentForever(world, endSignal());

@@ -1,6 +1,6 @@
 /** The state rows of managed users: how they change, and what of it is news. */
 import type { Problem } from "../platform/errors.ts";
-import { backOff } from "./back_off.ts";
+import { backOff, isPausing } from "./back_off.ts";
 import { type DesiredState, LIMITS } from "./contract.ts";
 import type { UserAgentReport } from "./local_contract.ts";
 import type { Log } from "./log.ts";
@@ -22,15 +22,17 @@ export class UserRows {
   /** A row for every user that the desired state names. */
   add(desired: DesiredState): void {
     const { state } = this.world;
-    for (const { userId, username } of desired.users) {
-      const row = state.user(userId);
-      if (row?.username === username) continue;
-      state.saveUser({
-        ...(row ?? { state: "absent", details: {}, attempts: 0, unreported: true, removed: [] }),
-        userId,
-        username,
-      });
-    }
+    const news = desired.users.filter((user) =>
+      state.user(user.userId)?.username !== user.username
+    );
+    if (news.length === 0) return;
+    state.transaction(() => {
+      for (const { userId, username } of news) {
+        const row = state.user(userId) ??
+          { state: "absent", details: {}, attempts: 0, unreported: true, removed: [] };
+        state.saveUser({ ...row, userId, username });
+      }
+    });
   }
 
   /** Sets a row's state, with the problem that keeps it there. */
@@ -76,7 +78,7 @@ export class UserRows {
     const { state, now, random } = this.world;
     for (const { userId } of rows) {
       const row = state.user(userId);
-      if (!row || row.retryAt !== undefined) continue;
+      if (!row || isPausing(row.retryAt, now())) continue;
       const attempts = row.attempts + 1;
       state.saveUser({ ...row, attempts, retryAt: now() + backOff(attempts, random) });
     }
@@ -85,19 +87,21 @@ export class UserRows {
   /** The agent server has heard of these rows as they were. */
   reported(rows: readonly UserRow[]): void {
     const { state } = this.world;
-    for (const told of rows) {
-      const row = state.user(told.userId);
-      if (!row) continue;
-      const { retryAt, ...rest } = row;
-      const pending = row.error && retryAt !== undefined ? { retryAt } : {};
-      state.saveUser({
-        ...rest,
-        ...pending,
-        attempts: row.error ? row.attempts : 0,
-        unreported: !isAsTold(row, told),
-        removed: row.removed.slice(told.removed.length),
-      });
-    }
+    state.transaction(() => {
+      for (const told of rows) {
+        const row = state.user(told.userId);
+        if (!row) continue;
+        const { retryAt, ...rest } = row;
+        const pending = row.error && retryAt !== undefined ? { retryAt } : {};
+        state.saveUser({
+          ...rest,
+          ...pending,
+          attempts: row.error ? row.attempts : 0,
+          unreported: !isAsTold(row, told),
+          removed: row.removed.slice(told.removed.length),
+        });
+      }
+    });
   }
 
   #trouble(

@@ -5,8 +5,8 @@ import { accountSockets } from "./sockets.ts";
 import type { UserWorld } from "./user_agent.ts";
 
 /** Opens it. The store is opened when a run needs it. */
-export function openUserWorld(root: string | undefined): UserWorld {
-  const platform = userPlatform(root);
+export async function openUserWorld(root: string | undefined): Promise<UserWorld> {
+  const platform = await userPlatform(root);
   const sockets = accountSockets(platform.paths, platform.uid);
   return {
     // The worker's own socket is there while one works; else the agent's door leads to one.

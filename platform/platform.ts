@@ -7,7 +7,6 @@ import type { AnsweredChallenge, ChallengeOptions } from "./challenge.ts";
 import { type CommandResult, runCommand } from "./command.ts";
 import { Problem } from "./errors.ts";
 import { checkHome, lookUpAccount } from "./linux/accounts.ts";
-import { fileSystemProbe, openNssdb, removeCreatedPaths } from "./linux/nssdb.ts";
 import type { InspectedStore } from "./linux/nss_inspection.ts";
 import { findRunningBrowsers, type RunningBrowser } from "./linux/running_browsers.ts";
 import {
@@ -20,6 +19,7 @@ import {
   touchFilters,
   writeFilters,
 } from "./linux/selection_filters.ts";
+import type { SupportFacts } from "./linux/support_facts.ts";
 import { readSystemInfo } from "./linux/system_info.ts";
 import {
   canExecute,
@@ -82,6 +82,8 @@ export interface DoctorPlatform extends DevicePlatform {
   hasCertificateLibrary(): Promise<boolean>;
   /** The patterns of the filters that are in place, for who may not read the desired state. */
   installedPatterns(brand: string): Promise<string[]>;
+  /** What a support bundle tells of this system. */
+  supportFacts(): Promise<SupportFacts>;
 }
 
 /** What a user-agent needs of an operating system. */
@@ -169,6 +171,10 @@ export function devicePlatform(root: string | undefined): DoctorPlatform {
       const { installedPatterns } = await import("./linux/installed_patterns.ts");
       return installedPatterns(brand, root);
     },
+    async supportFacts() {
+      const { gatherSupportFacts } = await import("./linux/support_facts.ts");
+      return await gatherSupportFacts({ root, paths });
+    },
   };
 
   /**
@@ -187,8 +193,10 @@ export function devicePlatform(root: string | undefined): DoctorPlatform {
 }
 
 /** The user-agent's platform: the account is the one that this process runs as. */
-export function userPlatform(root: string | undefined): UserPlatform {
+export async function userPlatform(root: string | undefined): Promise<UserPlatform> {
   requireLinux();
+  // Of no use to the agent and to commands, which open no store.
+  const { fileSystemProbe, openNssdb, removeCreatedPaths } = await import("./linux/nssdb.ts");
   const under = root === undefined ? {} : { root };
   const home = Deno.env.get("HOME");
   const ownUid = Deno.uid() ?? 0;

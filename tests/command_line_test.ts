@@ -9,7 +9,7 @@ const PROGRAM = programFromSource();
 Deno.test("--help describes the program and each command, with options and examples", async () => {
   const help = await helpOf();
   const commands = section(help, "Commands").map((line) => line.trim().split(" ")[0] ?? "");
-  for (const name of ["enroll", "agent", "user-agent", "status", "doctor", "unenroll"]) {
+  for (const name of ["enroll", "agent", "user-agent", "status", "events", "doctor", "unenroll"]) {
     assert.ok(commands.includes(name), `${name} is listed`);
   }
   assert.match(help, /^Exit codes: 0 done, 1 failed, 2 usage, 3 not enrolled, 4 something/m);
@@ -43,7 +43,7 @@ Deno.test("--version is the one of deno.json", async () => {
   }
 });
 
-const COMMANDS = /enroll, agent, user-agent, status, doctor, .*mock-server/;
+const COMMANDS = /enroll, agent, user-agent, status, events, doctor, .*mock-server/;
 
 /** Mistakes, each with what its message must name. `FOLDER` is the test's. */
 const MISTAKES: [args: string[], ...names: RegExp[]][] = [
@@ -52,14 +52,17 @@ const MISTAKES: [args: string[], ...names: RegExp[]][] = [
   [["stauts"], /Did you mean status\?/, COMMANDS],
   [["--no-such-option"], /unknown option '--no-such-option'/, /--root/],
   [["--root"], /'--root <dir>' argument missing/],
-  ...["enroll", "agent", "user-agent", "status", "doctor", "unenroll", "mock-server"].map(
+  ...["enroll", "agent", "user-agent", "status", "events", "doctor", "unenroll", "mock-server"].map(
     (command): [string[], RegExp, RegExp] => [
       [command, "--no-such-option"],
       /unknown option '--no-such-option'/,
       /choose from: .*--help/,
     ],
   ),
-  [["status", "--jsno"], /Did you mean --json\?/, /choose from: --json/],
+  [["status", "--jsno"], /Did you mean --json\?/, /choose from: --json, --watch/],
+  [["events", "--since", "soon"], /--since 'soon' must be a duration such as 30m, 12h or 7d/],
+  [["events", "--since"], /'--since <when>' argument missing/],
+  [["doctor", "--bundle"], /'--bundle <file>' argument missing/],
   [["agent", "--onec"], /choose from: --once/],
   [["status", "alice"], /too many arguments for 'status'/],
   [["completion"], /missing required argument 'shell'/, /bash, zsh, fish/],

@@ -115,6 +115,8 @@ Deno.test("not enrolled: 3 from all that need an enrolled device, before any fai
     assert.deepEqual(device, { id: null, server: null, enrolled: false });
     assert.deepEqual({ users, running: agent.running }, { users: [], running: false });
     assert.deepEqual(await commands.doctor(3), ["enrolled"]);
+    await commands.expect(3, "events");
+    await commands.expect(3, "events", "--json");
     await commands.expect(3, "agent", "--once");
     await commands.expect(3, "unenroll");
     assert.equal(await commands.userAgent("alice", "1000"), 1, "there is no agent to ask");
@@ -139,7 +141,10 @@ Deno.test("a state of a newer version: 1 from every command, and the state is un
     const before = await Deno.readFile(path);
     const enroll = ["enroll", "--server", "https://localhost", "--connect-key", "k"];
     for (
-      const args of [enroll, ["agent", "--once"], ["status"], ["doctor"], ["unenroll"], ["agent"]]
+      const args of [
+        ...[enroll, ["agent", "--once"], ["status"], ["status", "--watch"], ["events"], ["doctor"]],
+        ...[["unenroll"], ["agent"]],
+      ]
     ) {
       const { err } = await commands.expect(1, ...args);
       assert.match(err, /its version is 99 and this program knows versions up to \d+/);
@@ -159,6 +164,10 @@ Deno.test("enrolled: 0, 4 when a user is not served, 1 when the server is out of
       assert.deepEqual(before.device, { id, server: server.agentUrl, enrolled: true });
       assert.deepEqual(before.distribution, { enabled: false, version: null, lastSync: null });
       await commands.expect(0, "agent", "--once");
+      await commands.expect(0, "events", "--since", "1h");
+      await commands.expect(2, "events", "--since", "1x");
+      await commands.expect(4, "doctor", "--bundle", `${folder}/support.tar.gz`);
+      await commands.expect(1, "doctor", "--bundle", `${folder}/support.tar.gz`);
       const { distribution, agent } = await commands.status(0);
       assert.ok(distribution.version !== null && distribution.lastSync !== null);
       assert.deepEqual({ running: agent.running, pid: agent.pid }, { running: false, pid: null });
@@ -218,6 +227,8 @@ testWith(
       await Deno.rename(`${home}-away`, home);
       await commands.expect(0, "unenroll");
       await commands.status(3);
+      const { events } = JSON.parse((await commands.expect(3, "events", "--json")).out);
+      assert.equal(events.at(-1).type, "device.left", "the log outlives the enrolment");
     }),
 );
 

@@ -4,7 +4,8 @@ import { createHash } from "node:crypto";
 import { BROWSER_START_TIME, FILTER_READ_TIME } from "../agent/filter_timing.ts";
 import { Ledger } from "../agent/ledger.ts";
 import type { UserAgentReport } from "../agent/local_contract.ts";
-import { ledgerPath, runUserAgent } from "../agent/user_agent.ts";
+import { ledgerPath } from "../agent/ledger_file.ts";
+import { runUserAgent } from "../agent/user_agent.ts";
 import { Problem } from "../platform/errors.ts";
 import { HOUR, type ScratchUserAgent, withUserAgent } from "./scratch_user_agent.ts";
 

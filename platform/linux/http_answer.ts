@@ -1,4 +1,5 @@
 /** One HTTP/1.1 exchange over bytes, for connections that no HTTP client can make. Pure. */
+import { concat } from "../../ca/der.ts";
 
 /** An answer that the server ended by closing, or by its own length. */
 export interface HttpAnswer {
@@ -53,16 +54,16 @@ export function readAnswer(bytes: Uint8Array, ended: boolean): HttpAnswer | unde
 
 /** Undefined until the last chunk is there. */
 function unchunk(bytes: Uint8Array): Uint8Array | undefined {
-  const parts: number[] = [];
+  const parts: Uint8Array[] = [];
   for (let at = 0;;) {
     const line = new TextDecoder("latin1").decode(bytes.subarray(at, at + 18));
     const size = /^([0-9a-f]{1,8})(?:;[^\r\n]*)?\r\n/i.exec(line);
     if (!size?.[1]) return undefined;
     const length = parseInt(size[1], 16);
-    if (length === 0) return Uint8Array.from(parts);
+    if (length === 0) return concat(parts);
     const start = at + size[0].length;
     if (start + length > bytes.length) return undefined;
-    parts.push(...bytes.subarray(start, start + length));
+    parts.push(bytes.subarray(start, start + length));
     at = start + length + 2;
   }
 }

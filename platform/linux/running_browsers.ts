@@ -70,7 +70,7 @@ function programOf(process: string): string | undefined {
 /** Field 22; the name before it, in brackets, may itself hold spaces and brackets. */
 function startOf(stat: string | undefined): number | undefined {
   const ticks = stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-  return ticks === undefined ? undefined : Number(ticks);
+  return ticks === undefined || !/^\d{1,19}$/.test(ticks) ? undefined : Number(ticks);
 }
 
 function read(path: string): string | undefined {

@@ -141,6 +141,28 @@ export function removeFilters(brand: string, world: FilterWorld): FilterRemoval 
   return removal;
 }
 
+/** A file in a folder of managed policies. */
+export interface PolicyFile {
+  path: string;
+  /** Its text, where it holds nothing but filters for our issuer; what others set is theirs. */
+  filters?: string;
+}
+
+/** Every file that browsers read policies from, or why a folder cannot be looked at. */
+export function listPolicyFiles(root: string | undefined): (PolicyFile | { problem: string })[] {
+  return policyFolders("", root).flatMap((folder): (PolicyFile | { problem: string })[] => {
+    try {
+      return readFolder(folder).map(({ name, content }): PolicyFile => {
+        const path = join(folder.managed, name);
+        const isOurs = content instanceof Uint8Array && isFilterFile(content);
+        return isOurs ? { path, filters: new TextDecoder().decode(content) } : { path };
+      });
+    } catch (error) {
+      return [{ problem: toProblem(error).message }];
+    }
+  });
+}
+
 /** Where browsers look, and what shows that one is installed besides its folder in `/etc`. */
 const BROWSERS = [
   { browser: "chrome", parent: "/etc/opt/chrome", programs: [] },

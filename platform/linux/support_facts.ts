@@ -1,0 +1,107 @@
+/** What helps to understand a device from afar, beside what the product itself knows. */
+import fs from "node:fs";
+import { join } from "node:path";
+import { type RunCommand, runCommand } from "../command.ts";
+import type { SystemPaths } from "../paths.ts";
+import { findProgram } from "./packages.ts";
+import { listPolicyFiles, type PolicyFile } from "./selection_filters.ts";
+import { readSystemInfo } from "./system_info.ts";
+
+/** What was found. */
+export interface SupportFacts {
+  /** The system, and packages of browsers and of what they keep certificates with; a line each. */
+  versions: string[];
+  policies: (PolicyFile | { problem: string })[];
+  /** The end of what the agent logged; "" where there is none. */
+  log: string;
+}
+
+/** What gathering depends on. */
+export interface SupportWorld {
+  /** `--root`, absolute. */
+  root: string | undefined;
+  paths: SystemPaths;
+  run?: RunCommand;
+}
+
+/** Gathers it; what is not there is left out. */
+export async function gatherSupportFacts(world: SupportWorld): Promise<SupportFacts> {
+  const { root, paths, run = runCommand } = world;
+  const { osVersion } = readSystemInfo(root);
+  return {
+    versions: [
+      `system ${osVersion}`,
+      `kernel ${Deno.osRelease()} ${Deno.build.arch}`,
+      ...await packageVersions(run),
+    ],
+    policies: listPolicyFiles(root),
+    log: [...await journal(run, root), ...logFiles(paths.logDir)].join("\n"),
+  };
+}
+
+/** Names of one thing differ between distributions; a package manager says which it knows. */
+const PACKAGES = [
+  ...["libnss3", "nss", "chromium", "chromium-browser"],
+  ...["google-chrome-stable", "google-chrome-beta", "google-chrome-unstable"],
+  ...["microsoft-edge-stable", "brave-browser", "device-trust"],
+];
+
+const QUERIES = [
+  ["dpkg-query", "-W", "-f", "package ${Package} ${Version} ${db:Status-Abbrev}\\n", ...PACKAGES],
+  ["rpm", "-q", "--qf", "package %{NAME} %{VERSION}-%{RELEASE}\\n", ...PACKAGES],
+  ["pacman", "-Q", ...PACKAGES],
+] as const;
+
+const JOURNAL_LINES = 1000;
+const LOG_BYTES = 64 * 1024;
+const LOG_FILES = 5;
+const PATIENCE_MS = 10_000;
+
+async function packageVersions(run: RunCommand): Promise<string[]> {
+  const lines: string[] = [];
+  for (const [name, ...args] of QUERIES) {
+    const text = await outputOf(run, name, args);
+    lines.push(
+      ...text.split("\n").filter((line) => line !== "" && !line.includes("not installed")),
+    );
+  }
+  return lines;
+}
+
+/** The system's journal knows nothing of a device under `--root`. */
+async function journal(run: RunCommand, root: string | undefined): Promise<string[]> {
+  if (root !== undefined) return [];
+  const lines = ["--lines", String(JOURNAL_LINES), "--no-pager", "--output", "short-iso"];
+  const text = await outputOf(run, "journalctl", ["--unit", "device-trust*", ...lines]);
+  return text === "" ? [] : [text];
+}
+
+/** The newest log files' ends, each under its name. */
+function logFiles(folder: string): string[] {
+  if (!fs.existsSync(folder)) return [];
+  return fs.readdirSync(folder).sort().slice(-LOG_FILES)
+    .map((name) => join(folder, name))
+    .filter((path) => fs.lstatSync(path).isFile())
+    .map((path) => `== ${path}\n${endOf(path)}`);
+}
+
+function endOf(path: string): string {
+  const fd = fs.openSync(path, "r");
+  try {
+    const { size } = fs.fstatSync(fd);
+    const bytes = new Uint8Array(Math.min(size, LOG_BYTES));
+    const length = fs.readSync(fd, bytes, 0, bytes.length, size - bytes.length);
+    return new TextDecoder().decode(bytes.subarray(0, length));
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** What a program says, "" where there is no such program; how it ends does not matter. */
+async function outputOf(run: RunCommand, name: string, args: readonly string[]): Promise<string> {
+  const program = findProgram(name);
+  if (program === undefined) return "";
+  const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8" };
+  const { stdoutTail } = await run({ argv: [program, ...args], env, timeoutMs: PATIENCE_MS });
+  return stdoutTail;
+}
