@@ -79,12 +79,12 @@ export function certificatePages(app: Hono<PagesEnv>, context: ServerContext): v
 
 /** How far the last emergency renewal has come. */
 export function RenewalProgressCard(
-  { progress, now }: { progress: z.infer<typeof RenewalProgress>; now: number },
+  { progress }: { progress: z.infer<typeof RenewalProgress> },
 ) {
   const { startedAt, spreadSeconds, certificates, renewed, pending } = progress;
   if (startedAt === null) return null;
   const words = pending === 0
-    ? `All of ${count(certificates, "certificate")} are renewed.`
+    ? `Nothing is left to do: ${count(certificates, "certificate")} renewed or ended.`
     : `${figure(renewed)} of ${count(certificates, "certificate")} renewed, ${
       figure(pending)
     } to go.`;
@@ -93,7 +93,7 @@ export function RenewalProgressCard(
       <p id="renewal-progress">{words}</p>
       <progress max={Math.max(1, certificates)} value={renewed} aria-label={words} />
       <p class="hint">
-        Begun <When at={startedAt} now={now} />,{" "}
+        Begun <When at={startedAt} />,{" "}
         {spreadSeconds === 0 ? "all at once" : `spread over ${duration(spreadSeconds ?? 0)}`}. Open
         this page again for newer figures.
       </p>
@@ -114,13 +114,13 @@ function CertificatesPage({ c, context }: { c: PageRequest; context: ServerConte
       place={PATH}
       actions={<a class="button" href={`${PATH}/renew`}>Renew all…</a>}
     >
-      <RenewalProgressCard progress={renewalProgress(context)} now={now} />
+      <RenewalProgressCard progress={renewalProgress(context)} />
       <ExpiryChart context={context} />
       <Card title="Every certificate that was issued" lead="Oldest first." flush>
         {items.length === 0 ? <p class="pad muted">None was issued yet.</p> : (
           <Table
             caption="Certificates"
-            columns={["Name", "State", "User", "Device", "Issued", "Ends", "Actions"]}
+            columns={["Name", "State", "Whom", "Issued", "Ends", "Actions"]}
           >
             {items.map((certificate) => {
               const { status } = certificateItem(context, certificate);
@@ -135,8 +135,12 @@ function CertificatesPage({ c, context }: { c: PageRequest; context: ServerConte
                     <Badge tone={STATUS[status].tone}>{STATUS[status].words}</Badge>
                     {certificate.reason && <span class="hint">{certificate.reason}</span>}
                   </td>
-                  <td>{store.users.get(certificate.userId)?.email}</td>
-                  <td class="name">{store.devices.get(certificate.deviceId)?.hostname}</td>
+                  <td>
+                    {store.users.get(certificate.userId)?.email}
+                    <span class="hint">
+                      on {store.devices.get(certificate.deviceId)?.hostname}
+                    </span>
+                  </td>
                   <td>
                     <When at={certificate.issuedAt} />
                   </td>

@@ -87,7 +87,7 @@ function DeviceTable({ devices, now }: { devices: DeviceItem[]; now: number }) {
   return (
     <Table
       caption="Devices and their managed users"
-      columns={["Device", "User", "State", "Certificate", "Ends", "Last report"]}
+      columns={["Device", "User", "Certificate", "Ends", "Last report"]}
     >
       {devices.map((device) => {
         const rows = Math.max(1, device.users.length);
@@ -102,7 +102,7 @@ function DeviceTable({ devices, now }: { devices: DeviceItem[]; now: number }) {
           return (
             <tr>
               {head}
-              <td colspan={5} class="muted">Nobody is managed here.</td>
+              <td colspan={4} class="muted">Nobody is managed here.</td>
             </tr>
           );
         }
@@ -135,10 +135,10 @@ function UserCells({ user, now }: { user: DeviceItem["users"][number]; now: numb
       </td>
       <td>
         <State state={user.state} />
-        {user.error && <span class="hint">{user.error.code}</span>}
+        {user.error && <span class="hint name">{user.error.code}</span>}
+        {leaf && <span class="hint id">{leaf.commonName.split(" - ").at(-1)}</span>}
       </td>
-      <td>{leaf ? <code>{leaf.commonName.split(" - ").at(-1)}</code> : "none"}</td>
-      <td>{leaf && <When at={leaf.notAfter} now={now} />}</td>
+      <td>{leaf ? <When at={leaf.notAfter} now={now} /> : "no certificate"}</td>
       <td>{user.lastReport ? <When at={user.lastReport} now={now} /> : "none"}</td>
     </>
   );

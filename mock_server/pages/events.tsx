@@ -1,9 +1,9 @@
 /** The audit log, newest first. */
 import type { Hono } from "hono";
 import type { ServerContext } from "../context.ts";
+import type { Event } from "../events.ts";
 import { pageOf, PageQuery } from "../paging.ts";
 import { RequestProblem } from "../problems.ts";
-import type { Event } from "../store.ts";
 import { AdminPage, Pager, Table } from "./layout.tsx";
 import type { PagesEnv } from "./requests.ts";
 import { When } from "./words.tsx";

@@ -24,9 +24,7 @@ export function overviewPage(app: Hono<PagesEnv>, context: ServerContext): void 
       <AdminPage c={c} title="Overview" place="/admin">
         <Distribution context={context} />
         <Figures context={context} />
-        {renewal.startedAt !== null && (
-          <RenewalProgressCard progress={renewal} now={context.now().getTime()} />
-        )}
+        {renewal.pending > 0 && <RenewalProgressCard progress={renewal} />}
         <ExpiryChart context={context} />
         <Card title="Latest events" flush>
           <EventTable caption="Latest events" events={eventLines(context, items)} />

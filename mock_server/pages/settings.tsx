@@ -1,11 +1,10 @@
-/** Settings > Device Certificates, and the question before a change that takes something away. */
+/** Conditional Policies > Settings: device certificates, and the default decision. */
 import type { Hono } from "hono";
 import type { z } from "zod";
 import { previewChange, saveSettings, SettingsBody } from "../admin_settings.ts";
 import type { ServerContext } from "../context.ts";
 import type { SettingsPreview } from "../settings_preview.ts";
 import type { Settings } from "../store.ts";
-import { PeopleAffected, PoliciesAffected, Summary } from "./consequences.tsx";
 import {
   Form,
   FormState,
@@ -16,10 +15,11 @@ import {
   submit,
   TextField,
 } from "./forms.tsx";
-import { AdminPage, Card, Confirmation } from "./layout.tsx";
+import { AdminPage, Card } from "./layout.tsx";
 import { removalSummary } from "./overview.tsx";
 import { PolicyTabs } from "./policy_tabs.tsx";
 import type { PageRequest, PagesEnv } from "./requests.ts";
+import { ConfirmationPage } from "./settings_confirmation.tsx";
 
 const PATH = "/admin/policies/settings";
 
@@ -62,27 +62,21 @@ export function settingsPages(app: Hono<PagesEnv>, context: ServerContext): void
 
 /** The settings that a form holds, and no others. */
 function changeOf(form: URLSearchParams): unknown {
-  const { globalCertificateDistribution: distribution, overlapSeconds, overlapUnit, ...given } =
-    Object.fromEntries(form);
-  const unit = UNITS.find(([seconds]) => seconds === overlapUnit)?.[0];
-  return {
-    ...(distribution === undefined
-      ? {}
-      : { globalCertificateDistribution: SWITCH.get(distribution) ?? distribution }),
-    ...(given["selectionPatterns"] === undefined
-      ? {}
-      : { selectionPatterns: lines(given["selectionPatterns"]) }),
-    ...(given["macosApplications"] === undefined
-      ? {}
-      : { macosApplications: lines(given["macosApplications"]) }),
-    ...(overlapSeconds === undefined
-      ? {}
-      : { overlapSeconds: overlapSeconds.trim() ? Number(overlapSeconds) * Number(unit) : null }),
-    ...(given["keyAlgorithm"] === undefined ? {} : { keyAlgorithm: given["keyAlgorithm"] }),
-    ...(given["defaultDecision"] === undefined
-      ? {}
-      : { defaultDecision: given["defaultDecision"] }),
+  const unit = UNITS.find(([seconds]) => seconds === form.get("overlapUnit"))?.[0];
+  const readers: Record<string, (text: string) => unknown> = {
+    globalCertificateDistribution: (text) => SWITCH.get(text) ?? text,
+    selectionPatterns: lines,
+    keyAlgorithm: (text) => text,
+    overlapSeconds: (text) => text.trim() === "" ? null : Number(text) * Number(unit),
+    macosApplications: lines,
+    defaultDecision: (text) => text,
   };
+  return Object.fromEntries(
+    Object.entries(readers).flatMap(([name, read]) => {
+      const text = form.get(name);
+      return text === null ? [] : [[name, read(text)]];
+    }),
+  );
 }
 
 const SWITCH = new Map<string, unknown>([["on", true], ["off", false]]);
@@ -257,51 +251,4 @@ function fieldsOf(settings: Settings): URLSearchParams {
     keyAlgorithm,
     defaultDecision,
   });
-}
-
-function ConfirmationPage({ c, preview }: { c: PageRequest; preview: SettingsPreview }) {
-  const off = preview.changes.some(({ setting, to }) =>
-    setting === "globalCertificateDistribution" && to === false
-  );
-  const affected = off ? preview.loses : preview.patterns.affected;
-  return (
-    <AdminPage
-      c={c}
-      title={off ? "Turn off Global Certificate Distribution?" : "Save these changes?"}
-      place="/admin/policies"
-      above={[["/admin/policies", "Conditional Policies"], [PATH, "Settings"]]}
-    >
-      <Confirmation
-        action={PATH}
-        values={withConfirmation(c.var.form)}
-        button={off ? "Turn it OFF" : "Save changes"}
-        back={PATH}
-        danger={off}
-      >
-        <Summary summary={preview.summary} />
-        <h2>{off ? "Who loses their certificate" : "Whose browsers are affected"}</h2>
-        <PeopleAffected
-          title={off ? "Who loses their certificate" : "Whose browsers are affected"}
-          affected={affected}
-        />
-        <h2>Enabled policies with a device condition</h2>
-        <PoliciesAffected
-          policies={preview.policies}
-          none="No enabled policy with a device condition is affected."
-        />
-        {off && (
-          <p>
-            The policies themselves stay as they are. When distribution is turned ON again, devices
-            request new certificates by themselves.
-          </p>
-        )}
-      </Confirmation>
-    </AdminPage>
-  );
-}
-
-function withConfirmation(form: URLSearchParams): URLSearchParams {
-  const values = new URLSearchParams(form);
-  values.set("confirmed", "yes");
-  return values;
 }

@@ -102,7 +102,7 @@ main { padding: 1.5rem 1.25rem 4rem; display: grid; gap: 1.25rem; align-content:
 .scroll { overflow-x: auto; position: relative; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; }
 caption { text-align: left; }
-th, td { text-align: left; vertical-align: top; padding: .6rem .65rem; }
+th, td { text-align: left; vertical-align: top; padding: .6rem .55rem; }
 tr > :first-child { padding-left: 1.25rem; }
 tr > :last-child { padding-right: 1.25rem; }
 thead th { font-size: .75rem; font-weight: 600; color: var(--muted); background: var(--raised);
@@ -149,7 +149,8 @@ input[type=checkbox], input[type=radio] { accent-color: var(--accent); width: 1.
   height: 1.05rem; margin: .2rem 0 0; flex: none; }
 [aria-invalid=true] { border-color: var(--bad) !important; border-width: 2px !important; }
 .error { color: var(--bad); font-size: .8125rem; font-weight: 600; }
-fieldset { border: 0; padding: 0; margin: 0; min-width: 0; display: grid; gap: .4rem; }
+fieldset { border: 0; padding: 0; margin: 0; min-width: 0; display: grid; gap: .4rem;
+  align-content: start; }
 .choices { display: flex; flex-wrap: wrap; gap: .35rem 1.25rem; }
 .choices label, .check { display: flex; gap: .5rem; font-weight: 400; align-items: start; }
 .switch { display: grid; gap: .6rem; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); }
@@ -185,6 +186,7 @@ button.link { border: 0; background: none; padding: 0; min-height: 0; color: var
 .chart .days { grid-column: 2; display: flex; justify-content: space-between; }
 progress { width: 100%; height: .6rem; accent-color: var(--accent); }
 details > summary { cursor: pointer; color: var(--accent); }
+td details { min-width: 13rem; }
 td details > summary { color: var(--muted); }
 details[open] > summary { margin-bottom: .5rem; }
 

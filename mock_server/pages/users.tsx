@@ -130,7 +130,7 @@ function UserTable({ users, context }: { users: User[]; context: ServerContext }
   return (
     <Table
       caption="Users and their certificates"
-      columns={["User", "Groups", "Device", "State", "Ends", "Last report", "Actions"]}
+      columns={["User", "Device", "State", "Ends", "Last report", "Actions"]}
     >
       {users.map((user) => <UserRows key={user.userId} user={user} context={context} />)}
     </Table>
@@ -143,13 +143,11 @@ function UserRows({ user, context }: { user: User; context: ServerContext }) {
   const devices = store.bindings.devicesOf(user.userId);
   const rows = Math.max(1, devices.length);
   const head = (
-    <>
-      <th scope="row" rowspan={rows}>
-        {user.email}
-        {user.name && <span class="hint">{user.name}</span>}
-      </th>
-      <td rowspan={rows}>{user.groups.join(", ") || "none"}</td>
-    </>
+    <th scope="row" rowspan={rows}>
+      {user.email}
+      {user.name && <span class="hint">{user.name}</span>}
+      {user.groups.length > 0 && <span class="hint">in {user.groups.join(", ")}</span>}
+    </th>
   );
   const actions = (
     <td rowspan={rows}>
