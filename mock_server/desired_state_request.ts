@@ -2,6 +2,7 @@
 import { LIMITS } from "../agent/contract.ts";
 import type { ServerContext } from "./context.ts";
 import { desiredState, type DesiredStateDocument } from "./desired_state.ts";
+import { namesTag } from "./entity_tag.ts";
 import { RequestProblem } from "./problems.ts";
 
 /**
@@ -21,7 +22,7 @@ export async function answerDesiredState(
     ? {}
     : { "preference-applied": `wait=${seconds}` };
   const state = enrolledState(context, deviceId);
-  if (!names(known, state.etag)) return modified(state, applied);
+  if (!namesTag(known, state.etag)) return modified(state, applied);
   if (!seconds) return notModified(state.etag, applied);
   const changed = await nextState(context, deviceId, known, seconds * 1000, request.signal);
   return changed ? modified(changed, applied) : notModified(state.etag, applied);
@@ -47,7 +48,7 @@ async function nextState(
     for (;;) {
       if (await hold.next(Math.max(0, end - performance.now())) !== "changed") return undefined;
       const state = enrolledState(context, deviceId);
-      if (!names(known, state.etag)) return state;
+      if (!namesTag(known, state.etag)) return state;
     }
   } finally {
     hold.release();
@@ -59,13 +60,6 @@ function enrolledState(context: ServerContext, deviceId: string): DesiredStateDo
     throw new RequestProblem("device-deleted", "This device was deleted; everything is to go");
   }
   return desiredState(context, deviceId);
-}
-
-/** Whether `If-None-Match` names this tag (RFC 9110, 13.1.2: the weak comparison). */
-function names(ifNoneMatch: string | null, etag: string): boolean {
-  if (ifNoneMatch === null) return false;
-  return ifNoneMatch.split(",").map((tag) => tag.trim().replace(/^W\//, ""))
-    .some((tag) => tag === etag || tag === "*");
 }
 
 function modified(state: DesiredStateDocument, applied: Record<string, string>): Response {

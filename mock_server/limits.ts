@@ -9,7 +9,8 @@ export const BODY_MILLISECONDS = 10_000;
 /**
  * Reads the whole body before anything else looks at it, so that later readers find it in memory.
  * Refuses with `body-too-large` one of over `maxBytes`, also when no length was announced, and
- * with `slow-request` one that takes over `milliseconds`; the rest of it is not read.
+ * with `slow-request` one that takes over `milliseconds`; the rest of it is not read. JSON that no
+ * schema could judge is `invalid`.
  */
 export function boundedBody(
   maxBytes: number,
@@ -21,10 +22,33 @@ export function boundedBody(
     const { url, method, headers, signal } = c.req.raw;
     if (c.req.raw.body) {
       const body = await readBody(c.req.raw.body, maxBytes, milliseconds);
+      if (isBeyondSchemas(body)) {
+        throw new RequestProblem("invalid", "json: a member 'length' is no number");
+      }
       c.req.raw = new Request(url, { method, headers, signal, body });
     }
     await next();
   };
+}
+
+/**
+ * Whether the schema library would throw: it compares whatever is called `length`, also of what is
+ * no list (seen in zod 4.6.7), and not everything can be compared.
+ */
+function isBeyondSchemas(body: Uint8Array): boolean {
+  const text = new TextDecoder().decode(body);
+  if (!/length|\\u/.test(text)) return false;
+  let beyond = false;
+  try {
+    JSON.parse(text, (name, value) => {
+      beyond ||= name === "length" && typeof value === "object";
+      return value;
+    });
+  } catch (error) {
+    // Whatever is no JSON is refused as that.
+    return !(error instanceof SyntaxError);
+  }
+  return beyond;
 }
 
 async function readBody(

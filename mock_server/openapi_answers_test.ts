@@ -113,6 +113,8 @@ async function askAsDevice({ server, host }: Checked) {
   for (const path of [...lists, "/healthz"]) {
     await host.fetch(new Request(context.publicUrl + path));
   }
+  const any = { "if-none-match": "*" };
+  await host.fetch(new Request(`${context.publicUrl}/v1/crl`, { headers: any }));
   return { device, userId, csr };
 }
 

@@ -8,6 +8,8 @@ import { type Generation, generationOf } from "../ca/authority.ts";
 import { signCrl } from "../ca/revoke.ts";
 import type { ServerContext } from "./context.ts";
 import type { DeviceEnv } from "./device_authentication.ts";
+import { namesTag } from "./entity_tag.ts";
+import { settleLeaves } from "./fleet_changes.ts";
 import { refusals } from "./openapi.ts";
 import { RequestProblem } from "./problems.ts";
 
@@ -41,10 +43,12 @@ export function revocationRoutes(app: OpenAPIHono<DeviceEnv>, context: ServerCon
         description: "The list (RFC 5280, section 5)",
         content: { "application/pkix-crl": { schema: z.string().openapi({ format: "binary" }) } },
       },
+      304: { description: "The list that `If-None-Match` names is still the newest" },
       ...refusals("not-found", "invalid"),
     },
   });
   app.openapi(route, async (c) => {
+    settleLeaves(context);
     const { issuer } = c.req.valid("query");
     const { authority } = context;
     const generation = issuer === undefined
@@ -53,43 +57,50 @@ export function revocationRoutes(app: OpenAPIHono<DeviceEnv>, context: ServerCon
     if (!generation) throw new RequestProblem("not-found", `No intermediate has key ${issuer}`);
     const list = lists.get(generation.number) ?? new RevocationList(context, generation);
     lists.set(generation.number, list);
-    const der = await list.current();
-    return c.body(der, 200, {
-      "content-type": "application/pkix-crl",
-      "cache-control": "no-cache",
-    });
+    const { der, number } = await list.current();
+    const validators = { etag: `"${number}"`, "cache-control": "no-cache" };
+    if (namesTag(c.req.header("if-none-match"), validators.etag)) {
+      return c.body(null, 304, validators);
+    }
+    return c.body(der, 200, { ...validators, "content-type": "application/pkix-crl" });
   });
+}
+
+/** A list, and the number that it bears. */
+interface SignedList {
+  der: Uint8Array<ArrayBuffer>;
+  number: number;
 }
 
 /** The list that is being served, and the work of signing the next. */
 class RevocationList {
-  #signed?: { der: Promise<Uint8Array<ArrayBuffer>>; revision: number; at: number };
+  #signed?: { list: Promise<SignedList>; revision: number; at: number };
 
   constructor(private readonly context: ServerContext, private readonly issuer: Generation) {}
 
   /** A list that names every revocation so far. Signed once for all who ask meanwhile. */
-  current(): Promise<Uint8Array<ArrayBuffer>> {
+  current(): Promise<SignedList> {
     const now = this.context.now().getTime();
     const { revision } = this.context.store.certificates;
     const signed = this.#signed;
     const age = signed ? now - signed.at : 0;
-    if (signed && signed.revision === revision && age >= 0 && age < VALID_MS / 2) return signed.der;
-    const der = this.#sign(now);
-    this.#signed = { der, revision, at: now };
-    der.catch(() => this.#signed = undefined);
-    return der;
+    if (signed && signed.revision === revision && age >= 0 && age < VALID_MS / 2) {
+      return signed.list;
+    }
+    const list = this.#sign(now);
+    this.#signed = { list, revision, at: now };
+    list.catch(() => this.#signed = undefined);
+    return list;
   }
 
-  #sign(now: number): Promise<Uint8Array<ArrayBuffer>> {
+  async #sign(now: number): Promise<SignedList> {
     const { store } = this.context;
     // An entry stays until a list after its leaf's end has shown it (RFC 5280, 3.3).
     const entries = store.certificates.revoked(now - 2 * VALID_MS)
       .map(({ revokedAt, ...entry }) => ({ ...entry, revokedAt: new Date(revokedAt) }));
-    return signCrl(this.issuer, {
-      entries,
-      number: store.certificates.nextCrlNumber(),
-      thisUpdate: new Date(now),
-      nextUpdate: new Date(now + VALID_MS),
-    });
+    const number = store.certificates.nextCrlNumber();
+    const [thisUpdate, nextUpdate] = [new Date(now), new Date(now + VALID_MS)];
+    const der = await signCrl(this.issuer, { entries, number, thisUpdate, nextUpdate });
+    return { der, number };
   }
 }

@@ -7,7 +7,6 @@ import {
   deleteDevice,
   deleteUser,
   revokeCertificate,
-  settleLeaves,
   unbindUser,
 } from "./fleet_changes.ts";
 import { SCRATCH_START } from "./scratch_context.ts";
@@ -99,10 +98,8 @@ testWith(["openssl"], "a superseded leaf is on the list when its overlap is over
     const newest = await device.newLeaf(userId, elder.signer);
     await device.report({ userId, state: "installed", serial: newest.answer.serial });
     server.clock.now += 7 * DAY_MS - 1;
-    settleLeaves(server.context);
     assert.deepEqual((await readList(server)).reasons, {});
     server.clock.now += 1;
-    settleLeaves(server.context);
     assert.deepEqual((await readList(server)).reasons, {
       [elder.answer.serial ?? ""]: "Superseded",
     });
@@ -138,6 +135,29 @@ testWith(
     });
   },
 );
+
+Deno.test("whoever has the newest list is told so, without getting it again", async () => {
+  await withServer(async (server) => {
+    const url = `${server.context.publicUrl}/v1/crl`;
+    const get = (etag?: string | null) =>
+      server.fetch(new Request(url, etag ? { headers: { "if-none-match": etag } } : {}));
+    const first = await get();
+    const etag = first.headers.get("etag");
+    const list = await first.bytes();
+    assert.deepEqual(await (await get()).bytes(), list, "signed once for all");
+    const same = await get(`W/"0", ${etag}`);
+    assert.deepEqual([same.status, same.headers.get("etag"), await same.text()], [304, etag, ""]);
+    const { device, userId } = await server.managed();
+    const { answer } = await device.newLeaf(userId);
+    revokeCertificate(server.context, answer.serial ?? "", "keyCompromise");
+    const revoked = await get(etag);
+    assert.equal(revoked.status, 200);
+    assert.notEqual(revoked.headers.get("etag"), etag);
+    assert.ok((await revoked.bytes()).length > list.length);
+    server.clock.now += 12 * 3_600_000;
+    assert.equal((await get(revoked.headers.get("etag"))).status, 200, "half of its life is over");
+  });
+});
 
 testWith(["openssl"], "an entry outlives its leaf by a list, and then goes", async () => {
   await withServer(async (server) => {

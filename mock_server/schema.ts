@@ -139,6 +139,10 @@ INSERT INTO crl (id, number) VALUES (1, 0);
   `
 ALTER TABLE certificate ADD COLUMN issuerKeyIdentifier TEXT;
 `,
+  `
+DROP INDEX certificate_revoked;
+CREATE INDEX certificate_listed ON certificate (notAfter) WHERE revokedAt IS NOT NULL;
+`,
 ];
 
 /** Reads a JSON column through `schema`. */

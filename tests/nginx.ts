@@ -39,7 +39,7 @@ async function configuration(portal: Portal, port: number): Promise<string> {
   let site = /\n```nginx\n(.*?)```\n/s.exec(text)?.[1];
   assert.ok(site, "the document shows a configuration");
   await Deno.writeTextFile(
-    portal.path("device-roots.pem"),
+    portal.path("device-root.pem"),
     portal.server.context.authority.root.pem,
   );
   const tls = portal.path("tls/server.pem");
@@ -49,7 +49,7 @@ async function configuration(portal: Portal, port: number): Promise<string> {
     "10.0.0.5:443": `127.0.0.1:${port}`,
     "/etc/nginx/portal/certificate.pem": tls,
     "/etc/nginx/portal/key.pem": tls,
-    "/etc/nginx/portal/device-roots.pem": portal.path("device-roots.pem"),
+    "/etc/nginx/portal/device-root.pem": portal.path("device-root.pem"),
     "/etc/nginx/portal/server-ca.pem": portal.server.serverCa,
   };
   for (const [example, own] of Object.entries(ours)) {
