@@ -80,15 +80,20 @@ export async function runAgent(world: AgentWorld): Promise<void> {
   state.close();
 }
 
-/** Enrols by the configuration, at most so often; meanwhile an administrator may do it by hand. */
-function enrolling({ enrollByConfiguration, log, random, signal }: AgentWorld) {
+/**
+ * Enrols by the configuration, at most so often; meanwhile an administrator may do it by hand. Who
+ * has left, or was deleted, does not come back unasked.
+ */
+function enrolling(
+  { enrollByConfiguration, log, random, signal, state, system }: AgentWorld,
+) {
   let failures = 0;
   let notBefore = 0;
   let told = false;
   return async (): Promise<boolean> => {
     if (performance.now() < notBefore) return false;
     try {
-      const done = await enrollByConfiguration();
+      const done = !state.hasLeft(system.machine) && await enrollByConfiguration();
       failures = 0;
       if (!done && !told) log.info("device.not-enrolled", { fix: "device-trust enroll" });
       told = !done;

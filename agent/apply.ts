@@ -65,6 +65,8 @@ export async function apply(
         remove(world, removed, "key", action.spkiSha256);
         break;
       case "remove-authority":
+        // A leaf that is given again still hangs on the authorities that issued it.
+        if (requested?.bundle[action.role].sha256 === action.sha256) break;
         await world.store.removeCertificate(action.sha256);
         world.ledger.forgetCertificate(action.sha256);
         remove(world, removed, action.role, action.sha256);

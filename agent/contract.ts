@@ -17,6 +17,24 @@ export const LIMITS = {
   removedItems: 256,
 } as const;
 
+/** What a schema says of a value. */
+export type Judgement<T> =
+  | { success: true; data: T; error?: never }
+  | { success: false; data?: never; error: Pick<z.ZodError, "issues"> };
+
+/**
+ * Judges a stranger's value, whatever it is: the library itself compares whatever is called
+ * `length`, also of what is no list, and throws when that cannot be compared (seen in zod 4.6.7).
+ */
+export function judge<T extends z.ZodType>(schema: T, value: unknown): Judgement<z.output<T>> {
+  try {
+    return schema.safeParse(value);
+  } catch {
+    const issue = { code: "custom" as const, path: [], message: "is malformed" };
+    return { success: false, error: { issues: [issue] } };
+  }
+}
+
 /** A lower-case UUID: safe as part of a path or a unit name. */
 export const Uuid = z.string().regex(
   /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/,

@@ -1,8 +1,10 @@
 /**
  * SQLite as agent and user-agent use it: one writer, durable, migrated by `user_version`.
  */
+import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Problem } from "../platform/errors.ts";
+import { hasRoom } from "../platform/files.ts";
 
 /** A state file of a newer version of this program: refused, untouched. */
 export class NewerDatabase extends Error {
@@ -64,23 +66,32 @@ function explanation(path: string, error: unknown): unknown {
     case SQLITE.NOTADB:
       return new DamagedDatabase(path, error.message);
     case SQLITE.FULL:
-      return new Problem(
-        "disk-full",
-        `Cannot write '${path}': no room left (disk or quota). Free some space; it is tried again.`,
-        { cause: error },
-      );
+      return fullProblem(path, error);
     case SQLITE.READONLY:
     case SQLITE.IOERR:
     case SQLITE.CANTOPEN:
-      return new Problem(
-        "internal",
-        `Cannot use '${path}': ${error.message}. Make its folder writable, with room for it (mount ` +
-          "it read-write, free some space, repair its owner); it is tried again.",
-        { cause: error },
-      );
+      // It says these, too, when there is no room for a file that it needs.
+      return hasRoom(dirname(path)) ? unwritableProblem(path, error) : fullProblem(path, error);
     default:
       return error;
   }
+}
+
+function fullProblem(path: string, cause: Error): Problem {
+  return new Problem(
+    "disk-full",
+    `Cannot write '${path}': no room left (disk or quota). Free some space; it is tried again.`,
+    { cause },
+  );
+}
+
+function unwritableProblem(path: string, cause: Error): Problem {
+  return new Problem(
+    "internal",
+    `Cannot use '${path}': ${cause.message}. Make its folder writable (mount it read-write, or ` +
+      "repair owner and permissions); it is tried again.",
+    { cause },
+  );
 }
 
 function openMigrated(path: string, migrations: readonly string[]): DatabaseSync {

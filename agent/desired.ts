@@ -1,6 +1,6 @@
 /** What the agent server wants, as accepted: parsed, checked against the pins, and cut by user. */
 import { Problem } from "../platform/errors.ts";
-import { type CertificateAnswer, DesiredState, type DesiredUser } from "./contract.ts";
+import { type CertificateAnswer, DesiredState, type DesiredUser, judge } from "./contract.ts";
 import { anchorsDigest, type UserSlice } from "./local_contract.ts";
 import { sameWindow } from "./renewal.ts";
 import type { UserRow } from "./state.ts";
@@ -13,7 +13,7 @@ import type { Anchors } from "./verify.ts";
  * @throws Problem `bundle-rejected` naming what is wrong
  */
 export function parseDesiredState(json: unknown): DesiredState {
-  const parsed = DesiredState.safeParse(json);
+  const parsed = judge(DesiredState, json);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     throw new Problem(
@@ -36,6 +36,8 @@ export function parseDesiredState(json: unknown): DesiredState {
 export interface SliceContext {
   deviceId: string;
   publicUrl: string;
+  /** The account that the slice is for; undefined for whichever is the user's. */
+  username?: string | undefined;
   /** The device leaves its server: nothing of us is to stay. */
   leaving: boolean;
   clock: UserSlice["clock"];
@@ -45,13 +47,19 @@ export interface SliceContext {
   formerAnchors: readonly Anchors[];
 }
 
-/** One user's slice; a user that the desired state does not name is to hold nothing. */
+/**
+ * One user's slice; a user that the desired state does not name, or names with another account, is
+ * to hold nothing.
+ */
 export function sliceFor(
   desired: DesiredState,
   userId: string,
   context: SliceContext,
 ): UserSlice {
-  const user = desired.users.find((user) => user.userId === userId);
+  const { username } = context;
+  const user = desired.users.find((user) =>
+    user.userId === userId && user.username === (username ?? user.username)
+  );
   const wanted = wants(desired, user, context.leaving);
   return {
     deviceId: context.deviceId,
@@ -96,10 +104,12 @@ export function isSettled(slice: UserSlice, row: UserRow | undefined): boolean {
   if (anchors !== undefined && anchors !== anchorsDigest(slice.trustAnchors)) return false;
   // The server moved the window: another instant is to be drawn.
   if (slice.renewal && !(renewal && sameWindow(slice.renewal, renewal))) return false;
-  const listed = slice.leaves.map((leaf) => leaf.serial).toSorted();
-  const held = (row.details.held ?? []).toSorted();
-  return listed.length > 0 && listed.length === held.length &&
-    listed.every((serial, at) => serial === held[at]);
+  const listed = new Set(slice.leaves.map((leaf) => leaf.serial));
+  const current = slice.leaves.find((leaf) => leaf.status === "current");
+  const { held = [] } = row.details;
+  // An elder that is lost cannot be brought back.
+  return current !== undefined && held.includes(current.serial) &&
+    held.every((serial) => listed.has(serial));
 }
 
 /**

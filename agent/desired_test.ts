@@ -133,7 +133,7 @@ Deno.test("OFF, unmanaged and leaving all want nothing; the last two want no tra
   assert.deepEqual([leaving.wanted, leaving.final], [false, true]);
 });
 
-Deno.test("a user is settled when the store holds exactly the listed leaves", () => {
+Deno.test("a user is settled when the store holds the current leaf, and none that is not listed", () => {
   const listed = (...serials: string[]) =>
     sliceFor(
       desired({
@@ -141,15 +141,22 @@ Deno.test("a user is settled when the store holds exactly the listed leaves", ()
           userId: alice,
           username: "alice",
           email: "",
-          leaves: serials.map((serial) => ({ serial, status: "current" as const })),
+          leaves: serials.map((serial, at) => ({
+            serial,
+            status: at === 0 ? "current" as const : "overlap" as const,
+          })),
         }],
       }),
       alice,
       context,
     );
+  const both = row({ details: { held: ["aa", "bb"] } });
   assert.equal(isSettled(listed("aa"), row()), true);
   assert.equal(isSettled(listed("bb"), row()), false);
-  assert.equal(isSettled(listed("aa", "bb"), row()), false);
+  assert.equal(isSettled(listed("bb", "aa"), row()), false);
+  assert.equal(isSettled(listed("aa", "bb"), both), true);
+  assert.equal(isSettled(listed("aa"), both), false);
+  assert.equal(isSettled(listed("aa", "bb"), row()), true, "an elder that is lost is lost");
   assert.equal(isSettled(listed(), row()), false);
   assert.equal(isSettled(listed("aa"), row({ state: "failed" })), false);
   assert.equal(isSettled(listed("aa"), undefined), false);

@@ -1,7 +1,7 @@
 /** The desired state as this device holds it: accepted, stored, and cut by user. */
 import { Problem, toProblem } from "../platform/errors.ts";
 import type { CertificateAnswer, DesiredState, TrustAnchors } from "./contract.ts";
-import { parseDesiredState, sliceFor, withIssuedLeaf } from "./desired.ts";
+import { parseDesiredState, type SliceContext, sliceFor, withIssuedLeaf } from "./desired.ts";
 import type { Enrolled } from "./identity.ts";
 import type { UserSlice } from "./local_contract.ts";
 import type { Log } from "./log.ts";
@@ -70,7 +70,7 @@ export class DeviceDesired {
   slice(
     desired: DesiredState,
     userId: string,
-    more: { renewNow: boolean; filterWrittenAt: number | undefined },
+    more: Pick<SliceContext, "username" | "renewNow"> & { filterWrittenAt: number | undefined },
   ): UserSlice {
     const { identity, client } = this.world;
     return sliceFor(desired, userId, {
@@ -78,6 +78,7 @@ export class DeviceDesired {
       publicUrl: identity.device.publicUrl,
       leaving: this.leaving,
       clock: { ...client.clock },
+      username: more.username,
       renewNow: more.renewNow,
       formerAnchors: identity.device.former ?? [],
       ...(more.filterWrittenAt === undefined ? {} : { filterWrittenAt: more.filterWrittenAt }),

@@ -1,5 +1,5 @@
 /** The device's selection filters: written before leaves, told twice to browsers that just start. */
-import { toProblem } from "../platform/errors.ts";
+import { Problem, toProblem } from "../platform/errors.ts";
 import type { DevicePlatform } from "../platform/platform.ts";
 import { type DesiredState, type FilterReport, LIMITS, type RemovedItem } from "./contract.ts";
 import { BROWSER_START_TIME } from "./filter_timing.ts";
@@ -56,16 +56,26 @@ export class DeviceFilters {
       .map(({ browser, location, state }) => ({ browser, location, state }));
   }
 
-  /** Removes the filters; what went is reported with a user that has something to report. */
-  remove(desired: DesiredState): void {
+  /**
+   * Removes the filters; what went is reported with a user that has something to report. Gives why
+   * one of ours is left, if one is.
+   */
+  remove(desired: DesiredState): Problem | undefined {
     const { state, platform, log } = this.#world;
     this.rest();
     const removal = platform.removeFilters(desired.brand, this.#ledger());
     for (const path of removal.removedDirectories) state.forgetDirectory(path);
     for (const left of removal.left) log.warning("filter.left", { ...left });
-    if (removal.removed.length === 0) return;
-    state.recordEvent("filter.removed", removal.removed.join(", "));
-    const items: RemovedItem[] = removal.removed.map((id) => ({ kind: "filter", id }));
+    this.#tellRemoved(removal.removed);
+    const left = removal.left.find(({ mayGo }) => mayGo);
+    return left && new Problem("internal", `The filter ${left.location} is left: ${left.hint}.`);
+  }
+
+  #tellRemoved(paths: string[]): void {
+    if (paths.length === 0) return;
+    const { state } = this.#world;
+    state.recordEvent("filter.removed", paths.join(", "));
+    const items: RemovedItem[] = paths.map((id) => ({ kind: "filter", id }));
     const rows = state.users();
     const teller = rows.find((row) => row.unreported) ?? rows[0];
     if (!teller) return;

@@ -43,7 +43,7 @@ function takeStock(state: State, aside: string): void {
   });
   const wasDamaged = `The agent's state was damaged; it is at ${aside} now.`;
   if (enrolled) {
-    state.recordEvent("state.replaced", wasDamaged);
+    state.recordReplaced(wasDamaged);
     return;
   }
   const message = `${wasDamaged} Enrol this device again; its key is kept, so it stays the same: ` +
@@ -51,7 +51,7 @@ function takeStock(state: State, aside: string): void {
   state.transaction(() => {
     state.forgetDevice();
     state.saveSync({ clockOffset: 0, error: { code: "internal", message } });
-    state.recordEvent("state.replaced", message);
+    state.recordReplaced(message);
   });
 }
 

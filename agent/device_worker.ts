@@ -18,7 +18,7 @@ import { withArguments } from "./self_program.ts";
 import type { ServerClient } from "./server_client.ts";
 import type { UserRow } from "./state.ts";
 import { UserRequests } from "./user_requests.ts";
-import { neverHeld, type RowsWorld, UserRows } from "./user_rows.ts";
+import { isEmpty, type RowsWorld, UserRows } from "./user_rows.ts";
 import { UserRuns } from "./user_runs.ts";
 
 /** Everything of the world that the worker touches. */
@@ -33,6 +33,9 @@ export interface WorkerWorld extends RowsWorld, FiltersWorld, ReportWorld {
 
 /** How long a settled store goes unchecked, milliseconds: somebody may have changed it by hand. */
 const RECHECK = 3_600_000;
+
+/** How long until a filter that could not be written, or removed, is tried again, milliseconds. */
+const FILTER_PAUSE = 20_000;
 
 /** The worker of one device. News may come while it works; it settles when all is done. */
 export class DeviceWorker {
@@ -162,11 +165,19 @@ export class DeviceWorker {
   /** Resolves when no user-agent runs and the server has heard of everything, or could not. */
   async settle(): Promise<void> {
     await this.#runs.settle();
-    this.#filters.rest();
     const desired = this.#desired.current;
+    if (desired && this.#rows.add(desired)) {
+      // Somebody's former account is empty now: the new one is next.
+      await this.sync(false);
+      return await this.settle();
+    }
+    this.#filters.rest();
     if (!desired) return;
     if (!this.#anyWanted(desired) && this.#world.state.users().every(isEmpty)) {
-      this.#filters.remove(desired);
+      const left = this.#filters.remove(desired);
+      const [row] = this.#world.state.users();
+      // A removal is not finished while a filter of ours is left.
+      if (left && row) this.#rows.set(row, "removing", left, this.#world.now() + FILTER_PAUSE);
     }
     await this.#reports.now();
     for (const row of this.#world.state.users()) {
@@ -183,6 +194,9 @@ export class DeviceWorker {
       if (row.state !== "installed") return [];
       return [(row.checkedAt ?? 0) + RECHECK, this.#renewAt(row) ?? Infinity];
     });
+    const missing = this.#filterReports(this.#desired.current)
+      .some((filter) => filter.state === "missing");
+    if (missing) times.push(now() + FILTER_PAUSE);
     return times.length > 0 ? Math.min(...times) : undefined;
   }
 
@@ -295,6 +309,7 @@ export class DeviceWorker {
 
   #sliceOf(desired: DesiredState, userId: string): UserSlice {
     return this.#desired.slice(desired, userId, {
+      username: this.#world.state.user(userId)?.username,
       renewNow: this.#renewNow.has(userId),
       filterWrittenAt: this.#filters.writtenAt,
     });
@@ -308,10 +323,6 @@ function isListed(desired: DesiredState, userId: string): boolean {
 function runningState(row: UserRow, wanted: boolean): UserRow["state"] {
   if (!wanted) return "removing";
   return row.state === "installed" || row.state === "renewing" ? row.state : "requesting";
-}
-
-function isEmpty(row: UserRow): boolean {
-  return row.state === "removed" || neverHeld(row);
 }
 
 function silence(exit: UserAgentExit): Problem {

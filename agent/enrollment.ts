@@ -1,7 +1,7 @@
 /** How a device comes to its agent server and leaves it: key first, registration after. */
 import { Problem } from "../platform/errors.ts";
 import type { SystemFacts } from "../platform/platform.ts";
-import { EnrollmentAnswer } from "./contract.ts";
+import { EnrollmentAnswer, judge } from "./contract.ts";
 import { type DeviceKey, readDeviceKey } from "./device_key.ts";
 import { UsageError } from "./failure.ts";
 import { type IdentityWorld, isClone, readIdentity } from "./identity.ts";
@@ -88,6 +88,7 @@ async function keyForEnrollment(
     world.state.forgetDevice();
     world.state.recordEvent("device.cloned", "The copied identity was discarded.");
   }
+  if (!begun && isOurs && key) world.state.recordReplaced("The device key is all that was left.");
   // The row names the machine before the key exists, so that a copied key is always known as one.
   world.state.saveDevice({
     server,
@@ -134,7 +135,7 @@ async function register(
       );
     }
     if (answer.status !== 200 && answer.status !== 201) throw refusal("enrol", answer);
-    const parsed = EnrollmentAnswer.safeParse(answerJson(answer));
+    const parsed = judge(EnrollmentAnswer, answerJson(answer));
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
       throw new Problem(

@@ -155,6 +155,30 @@ Deno.test("a machine without an id, or one that lost it, keeps its identity", ()
     assert.equal(await device.identity(), id);
   }));
 
+Deno.test("a lost record: the same key, the same device, and users whose stores are looked at", () =>
+  withDevice(async ({ server, device }) => {
+    const id = await device.enroll();
+    const key = device.key();
+    assert.equal(device.state.isSuccessor(), false);
+    device.state.forgetDevice();
+    assert.equal(await device.identity(), undefined);
+    assert.equal(await device.enroll(), id);
+    assert.equal(device.key(), key);
+    assert.equal(devicesOf(server), 1);
+    assert.equal(device.state.isSuccessor(), true);
+  }));
+
+Deno.test("a lost record on a copied disk: the copied key is not used", () =>
+  withDevice(async ({ server, device }) => {
+    const original = await device.enroll();
+    const key = device.key();
+    device.state.forgetDevice();
+    device.machine = "b".repeat(64);
+    assert.notEqual(await device.enroll(), original);
+    assert.notEqual(device.key(), key);
+    assert.equal(devicesOf(server), 2);
+  }));
+
 Deno.test("a deleted key file: not enrolled, and enrolling makes a new device", () =>
   withDevice(async ({ server, device }) => {
     const id = await device.enroll();

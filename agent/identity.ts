@@ -27,7 +27,7 @@ export async function readIdentity(world: IdentityWorld): Promise<Enrolled | und
   const key = await readDeviceKey(world.deviceKey);
   if (!key) {
     // A device that leaves removes its key when nothing else is left but this record.
-    if (device.leaving && world.state.users().length === 0) world.state.forgetDevice();
+    if (device.leaving && world.state.users().length === 0) world.state.endDevice(device);
     return undefined;
   }
   return { device: { ...device, deviceId: device.deviceId, publicUrl: device.publicUrl }, key };

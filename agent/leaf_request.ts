@@ -74,6 +74,13 @@ export async function requestLeaf(
     former: slice.formerAnchors ?? [],
     now: new Date(world.now() + slice.clock.offset),
   });
+  if (bundle.leaf.serial === signer?.serial) {
+    throw new Problem(
+      "bundle-rejected",
+      "The agent server's certificate bundle was refused: its leaf has the serial of the leaf that " +
+        "it is to replace. Nothing was changed; the agent server must give every leaf its own.",
+    );
+  }
   if (Date.parse(answer.renewal.start) >= bundle.leaf.notAfter.getTime()) {
     throw new Problem(
       "bundle-rejected",

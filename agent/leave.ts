@@ -35,7 +35,7 @@ export type Leaving = z.infer<typeof Leaving>;
  * tried again by whoever holds the agent's lock.
  */
 export async function leave(worker: DeviceWorker, world: LeaveWorld): Promise<Leaving> {
-  const { state, log } = world;
+  const { state, log, identity: { device } } = world;
   if (!state.device()) return { clean: true, left: [] };
   const untold = state.device()?.leaving ? undefined : await tellServer(world);
   await worker.leave("unenrolled");
@@ -46,11 +46,8 @@ export async function leave(worker: DeviceWorker, world: LeaveWorld): Promise<Le
     for (const { userId } of state.users()) state.forgetUser(userId);
     // From here on only the record is left, which readIdentity removes when this is interrupted.
     await removeKey(world.deviceKey);
-    state.transaction(() => {
-      state.forgetDevice();
-      state.recordEvent("device.left", world.identity.device.deviceId);
-    });
-    log.info("device.left", { deviceId: world.identity.device.deviceId });
+    state.endDevice(device);
+    log.info("device.left", { deviceId: device.deviceId });
     return { clean: true, left: [], ...(untold ? { untold } : {}) };
   }
   const left = state.users().filter((row) => row.state !== "removed").map((row) => ({

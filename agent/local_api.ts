@@ -1,7 +1,9 @@
 /** The agent's end of the channel to one user's user-agent, and of the administrator's. */
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import type { z } from "zod";
 import { Problem, toProblem } from "../platform/errors.ts";
+import { judge } from "./contract.ts";
 import type { Leaving } from "./leave.ts";
 import {
   CHANNEL_LIMITS,
@@ -46,11 +48,11 @@ export function userChannel(
     return c.body(answer.body, 200, { etag: answer.etag, "content-type": "application/json" });
   });
   app.post("/certificates", async (c) => {
-    const request = LocalCertificateRequest.parse(await jsonBody(c));
+    const request = await message(c, LocalCertificateRequest);
     return c.json(await work.certificate(uid, request));
   });
   app.post("/reports", async (c) => {
-    work.report(uid, UserAgentReport.parse(await jsonBody(c)));
+    work.report(uid, await message(c, UserAgentReport));
     return c.body(null, 204);
   });
   app.notFound((c) => c.json({ code: "internal", message: "No such request." }, 404));
@@ -65,7 +67,7 @@ export function controlChannel(actions: {
 }): Hono {
   const app = new Hono();
   app.post("/renew", async (c) => {
-    const { username } = RenewalRequest.parse(await jsonBody(c));
+    const { username } = await message(c, RenewalRequest);
     return c.json({ users: await actions.renew(username) });
   });
   app.post("/unenroll", async (c) => c.json(await actions.unenroll()));
@@ -139,12 +141,17 @@ function waitSeconds(prefer: string | undefined): number {
   return Math.min(Number(match?.[1] ?? 0), LONGEST_WAIT);
 }
 
-async function jsonBody(c: Context): Promise<unknown> {
+/** The body, as this schema has it. @throws BadMessage */
+async function message<T extends z.ZodType>(c: Context, schema: T): Promise<z.output<T>> {
+  let json: unknown;
   try {
-    return await c.req.json();
+    json = await c.req.json();
   } catch (cause) {
     throw new BadMessage("The message is not JSON.", { cause });
   }
+  const { success, data, error } = judge(schema, json);
+  if (!success) throw new BadMessage("The message has another form.", { cause: error });
+  return data;
 }
 
 class BadMessage extends Error {
@@ -152,7 +159,7 @@ class BadMessage extends Error {
 }
 
 function answerError(error: Error, c: Context): Response {
-  if (error instanceof BadMessage || error.name === "ZodError") {
+  if (error instanceof BadMessage) {
     return c.json({ code: "internal", message: "The message is malformed." }, 422);
   }
   const { code, message } = toProblem(error);

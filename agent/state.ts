@@ -3,7 +3,7 @@
  * key is a file of its own (identity.ts). Times are milliseconds since 1970 by the local clock
  * unless a name says otherwise.
  */
-import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
+import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 import type { ProblemCode } from "../platform/errors.ts";
 import type { RemovedItem, RenewalWindow, UserState } from "./contract.ts";
 import { DamagedDatabase, explained, openDatabase, transaction } from "./database.ts";
@@ -148,12 +148,14 @@ export interface EventRow {
 /** The agent's state. Not shared between processes that write the same rows at once. */
 export class State {
   readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
   readonly #inode: number | null;
 
   /** @throws NewerDatabase, DamagedDatabase, Problem; as every method does when the disk fails */
   constructor(private readonly path: string, private readonly now: () => number) {
     this.#database = openDatabase(path, MIGRATIONS);
-    this.#inode = Deno.statSync(path).ino;
+    // What is in memory is no file that anybody could replace.
+    this.#inode = path === ":memory:" ? null : Deno.statSync(path).ino;
   }
 
   /** Whether the file that this was opened from was removed, replaced or damaged since. */
@@ -205,6 +207,32 @@ export class State {
   /** Forgets device, desired state, users and sync; the audit log stays. */
   forgetDevice(): void {
     for (const table of ["identity", "desired", "sync", "user"]) this.#run(`DELETE FROM ${table}`);
+  }
+
+  /** Notes that an earlier state was lost, and what with it. */
+  recordReplaced(detail: string): void {
+    this.recordEvent("state.replaced", detail);
+  }
+
+  /** Whether an earlier state was lost, so that this one need not know what users hold. */
+  isSuccessor(): boolean {
+    return this.#get("SELECT 1 FROM event WHERE type = 'state.replaced' LIMIT 1") !== undefined;
+  }
+
+  /** The device has left its server for good: {@link State.forgetDevice}, and the log tells. */
+  endDevice({ deviceId = "", machine }: DeviceRecord): void {
+    this.transaction(() => {
+      this.forgetDevice();
+      this.recordEvent("device.left", leftText(deviceId, machine));
+    });
+  }
+
+  /** Whether this machine left its server, or was deleted there, and was not enrolled since. */
+  hasLeft(machine: string | undefined): boolean {
+    const sql = `SELECT type, detail FROM event WHERE type IN ('device.left', 'device.enrolled')
+      ORDER BY event_id DESC LIMIT 1`;
+    const { type, detail } = this.#get(sql) ?? {};
+    return type === "device.left" && String(detail).endsWith(leftText("", machine));
   }
 
   desired(): { etag: string; body: string; receivedAt: number } | undefined {
@@ -345,19 +373,35 @@ export class State {
   }
 
   #get(sql: string, ...values: (string | number | null)[]): Row | undefined {
-    return explained(this.path, () => this.#database.prepare(sql).get(...values));
+    return explained(this.path, () => this.#prepare(sql).get(...values));
   }
 
   #all(sql: string, ...values: (string | number | null)[]): Row[] {
-    return explained(this.path, () => this.#database.prepare(sql).all(...values));
+    return explained(this.path, () => this.#prepare(sql).all(...values));
   }
 
   #run(sql: string, ...values: (string | number | null)[]): void {
-    explained(this.path, () => this.#database.prepare(sql).run(...values));
+    explained(this.path, () => this.#prepare(sql).run(...values));
+  }
+
+  /**
+   * Each once: memory of SQLite's own is freed when the garbage collector comes by, which in a
+   * process that waits is rarely (seen: 2 KB a statement, for hours).
+   */
+  #prepare(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known) return known;
+    const statement = this.#database.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
   }
 }
 
 type Row = Record<string, SQLOutputValue>;
+
+function leftText(deviceId: string, machine: string | undefined): string {
+  return machine === undefined ? deviceId : `${deviceId} on the machine ${machine}`;
+}
 
 function userRow(row: Row): UserRow {
   return {

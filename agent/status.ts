@@ -1,4 +1,5 @@
 /** What operators read: the state of the device and of every managed user, and its exit code. */
+import { hasRoom, isReadOnly } from "../platform/files.ts";
 import type { DesiredFilters } from "../platform/linux/selection_filters.ts";
 import type { DevicePlatform } from "../platform/platform.ts";
 import type { FilterReport, UserState } from "./contract.ts";
@@ -24,6 +25,8 @@ export interface StatusNotes {
   clockOffset: number;
   /** Events of the audit log that tell of a problem, by its message. */
   events: ReadonlyMap<string, number>;
+  /** Whether the agent cannot keep its state, and so can do nothing until somebody sees to it. */
+  isStuck?: true;
   /** Whether the caller may see no more than the caller's own line. */
   isOwnPart: boolean;
 }
@@ -100,19 +103,41 @@ export async function readStatus(
       const eventId = state.lastEventOf(message);
       return eventId === undefined ? [] : [[message, eventId]];
     }));
-    const problem = error ? { problem: error } : {};
-    return { status, notes: { clockOffset, events, isOwnPart: false, ...problem } };
+    const stuck = stateTrouble(stateDir);
+    const problem = stuck ?? error;
+    const notes: StatusNotes = {
+      clockOffset,
+      events,
+      isOwnPart: false,
+      ...(problem ? { problem } : {}),
+      ...(stuck ? { isStuck: true } : {}),
+    };
+    return { status, notes };
   } finally {
     state.close();
   }
 }
 
+/** Why the agent cannot write to its state, which it does before it does anything else. */
+function stateTrouble(stateDir: string): RecordedProblem | undefined {
+  if (!hasRoom(stateDir)) {
+    const message = `No room is left for ${stateDir}: nothing is installed, renewed or removed. ` +
+      "Free some space.";
+    return { code: "disk-full", message };
+  }
+  if (!isReadOnly(stateDir)) return undefined;
+  const message = `${stateDir} is read-only: nothing is installed, renewed or removed. Mount it ` +
+    "read-write.";
+  return { code: "internal", message };
+}
+
 /** 0 all is well, 3 not enrolled, 4 something needs attention (DESIGN section 7). */
-export function statusExitCode({ device, users }: Status): number {
+export function statusExitCode({ status: { device, users }, notes }: StatusReport): number {
   if (!device.enrolled) return EXIT.notEnrolled;
-  const unfinished = users.some((user) =>
-    UNFINISHED.has(user.state) || user.filters.some((filter) => filter.state !== "ok")
-  );
+  const unfinished = notes.isStuck === true ||
+    users.some((user) =>
+      UNFINISHED.has(user.state) || user.filters.some((filter) => filter.state !== "ok")
+    );
   return unfinished ? EXIT.attention : EXIT.done;
 }
 

@@ -37,7 +37,7 @@ export async function statusCommand(
   if (!watch) {
     const report = await read();
     output.out(json ? jsonText(report.status) : text(report));
-    return statusExitCode(report.status);
+    return statusExitCode(report);
   }
   const signal = endSignal();
   let shown: string | undefined;

@@ -7,7 +7,7 @@ import { DerError, sameBytes } from "../ca/der.ts";
 import { Problem } from "../platform/errors.ts";
 import { checkAuthority, checkIssuer, Rejection } from "./certificate_rules.ts";
 import type { TrustAnchors } from "./contract.ts";
-import { type Anchors, verifyAnchors } from "./verify.ts";
+import { type Anchors, certificateDer, verifyAnchors } from "./verify.ts";
 
 /** The anchors that a device pins, and those that it pinned before, newest first. PEM. */
 export interface PinnedAnchors extends Anchors {
@@ -47,8 +47,12 @@ export async function followAnchors(
 
 /** Whether two PEM texts, however they are broken into lines, are one certificate. */
 function isSame(one: string, other: string): boolean {
-  const body = (pem: string) => pem.replace(/\s/g, "");
-  return body(one) === body(other);
+  try {
+    return one === other || sameBytes(certificateDer(one), certificateDer(other));
+  } catch (error) {
+    if (error instanceof DerError) return false;
+    throw error;
+  }
 }
 
 /** Whether one of the certificates sent along is the new root's, by the key of the pinned root. */

@@ -104,7 +104,8 @@ async function settle(
     report = store ? await settleStore(world, slice, ledger, store) : removedReport(slice, []);
     const { deviceId, publicUrl } = slice;
     ledger.saveSummary(JSON.stringify({ ...report, deviceId, publicUrl }));
-    if (!slice.final) return report;
+    // What is still there has to stay known.
+    if (!slice.final || report.error) return report;
     created = ledger.createdPaths();
     const gone = await world.removeCreated(created);
     report.removed.push(...gone.map((id) => ({ kind: "database" as const, id })));

@@ -3,7 +3,7 @@
  * report. Every call is about the one user that the calling account serves.
  */
 import { Problem } from "../platform/errors.ts";
-import { CertificateAnswer } from "./contract.ts";
+import { CertificateAnswer, judge } from "./contract.ts";
 import type { DeviceAccounts } from "./device_accounts.ts";
 import type { DeviceDesired } from "./device_desired.ts";
 import type { Enrolled } from "./identity.ts";
@@ -119,7 +119,7 @@ export class UserRequests {
 }
 
 function parseBundle(answer: ServerAnswer): CertificateAnswer {
-  const parsed = CertificateAnswer.safeParse(answerJson(answer));
+  const parsed = judge(CertificateAnswer, answerJson(answer));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw new Problem(

@@ -19,24 +19,36 @@ export interface RowsWorld {
 export class UserRows {
   constructor(private readonly world: RowsWorld) {}
 
-  /** A row for every user that the desired state names. */
-  add(desired: DesiredState): void {
+  /**
+   * A row for every user that the desired state names; true when there is a new one. Whoever has
+   * another account now keeps the row of the former one until nothing of ours is there.
+   */
+  add(desired: DesiredState): boolean {
     const { state } = this.world;
-    const news = desired.users.filter((user) =>
-      state.user(user.userId)?.username !== user.username
-    );
-    if (news.length === 0) return;
+    const news = desired.users.filter((user) => {
+      const row = state.user(user.userId);
+      return !row || (row.username !== user.username && isEmpty(row));
+    });
+    if (news.length === 0) return false;
+    // Where an earlier state was lost, somebody may hold what this one does not know of.
+    const begin: Pick<UserRow, "state" | "details"> = state.isSuccessor()
+      ? { state: "removing", details: { held: [] } }
+      : { state: "absent", details: {} };
     state.transaction(() => {
       for (const { userId, username } of news) {
-        const row = state.user(userId) ??
-          { state: "absent", details: {}, attempts: 0, unreported: true, removed: [] };
-        state.saveUser({ ...row, userId, username });
+        const { removed = [] } = state.user(userId) ?? {};
+        state.saveUser({ ...begin, userId, username, removed, attempts: 0, unreported: true });
       }
     });
+    return true;
   }
 
-  /** Sets a row's state, with the problem that keeps it there. */
-  set(row: UserRow, next: UserRow["state"], problem?: Problem): void {
+  /**
+   * Sets a row's state, with the problem that keeps it there.
+   *
+   * @param retryAt when it is tried again, local milliseconds; after a growing pause by default
+   */
+  set(row: UserRow, next: UserRow["state"], problem?: Problem, retryAt?: number): void {
     const { state } = this.world;
     const changed = row.state !== next || row.error?.message !== problem?.message;
     state.saveUser({
@@ -44,6 +56,7 @@ export class UserRows {
       state: next,
       details: next === "removed" ? {} : row.details,
       ...this.#trouble(row, problem && { code: problem.code, message: problem.message }),
+      ...(problem && retryAt !== undefined ? { retryAt } : {}),
       unreported: row.unreported || changed,
     });
     if (changed) state.recordEvent(`user.${next}`, problem?.message ?? "", row.userId);
@@ -108,7 +121,8 @@ export class UserRows {
     row: UserRow,
     error: UserRow["error"],
   ): Pick<UserRow, "attempts" | "error" | "retryAt"> {
-    if (!error) return { attempts: 0 };
+    // The agent server cannot be reached more often because the store can.
+    if (!error) return { attempts: row.unreported ? row.attempts : 0 };
     const attempts = row.attempts + 1;
     const retryAt = this.world.now() + backOff(attempts, this.world.random);
     return { attempts, error, retryAt };
@@ -121,8 +135,13 @@ function isAsTold(row: UserRow, told: UserRow): boolean {
     row.error?.message === told.error?.message && row.removed.length <= told.removed.length;
 }
 
+/** Whether nothing of ours is in the store. */
+export function isEmpty(row: UserRow): boolean {
+  return row.state === "removed" || neverHeld(row);
+}
+
 /** Whether no user-agent ever ran for this user, so that nothing of ours can be in the store. */
-export function neverHeld(row: UserRow): boolean {
+function neverHeld(row: UserRow): boolean {
   return row.details.held === undefined && row.checkedAt === undefined;
 }
 

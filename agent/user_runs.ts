@@ -8,9 +8,10 @@ export class UserRuns {
   readonly #running = new Map<string, { news: boolean; done: Promise<void> }>();
   readonly #queue: (() => void)[] = [];
   #free = AT_ONCE;
+  #failure: { error: unknown } | undefined;
 
   /**
-   * @param serve runs one user's user-agent to its end; never rejects
+   * @param serve runs one user's user-agent to its end; rejects when nothing can be kept of it
    * @param stillDue whether a user whose run began before the newest news needs another
    */
   constructor(
@@ -26,7 +27,9 @@ export class UserRuns {
       return;
     }
     const run = { news: false, done: Promise.resolve() };
-    run.done = this.#inTurn(userId).finally(() => {
+    run.done = this.#inTurn(userId).catch((error) => {
+      this.#failure ??= { error };
+    }).finally(() => {
       this.#running.delete(userId);
       if (run.news && this.stillDue(userId)) this.start(userId);
     });
@@ -38,11 +41,12 @@ export class UserRuns {
     return this.#running.size > (this.#running.has(userId) ? 1 : 0);
   }
 
-  /** Resolves when no run is left. */
+  /** Resolves when no run is left; then throws what the first of them failed with. */
   async settle(): Promise<void> {
     while (this.#running.size > 0) {
       await Promise.all([...this.#running.values()].map((run) => run.done));
     }
+    if (this.#failure) throw this.#failure.error;
   }
 
   async #inTurn(userId: string): Promise<void> {
