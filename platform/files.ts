@@ -152,6 +152,33 @@ export function removeFileIfOurs(
   return "removed";
 }
 
+/** Room that a small change needs, bytes. */
+const ROOM = 128 * 1024;
+
+/** Whether the file system of a folder has room left; true where nobody can tell (quotas). */
+export function hasRoom(folder: string): boolean {
+  try {
+    const { bavail, bsize } = fs.statfsSync(folder);
+    return bavail * bsize >= ROOM;
+  } catch {
+    return true;
+  }
+}
+
+/**
+ * Whether a folder is on a file system that is mounted read-only; changes nothing. The kernel says
+ * so before it looks whether what is to be renamed is there (access(2) is not to be had here).
+ */
+export function isReadOnly(folder: string): boolean {
+  const nothing = join(folder, temporaryName());
+  try {
+    fs.renameSync(nothing, nothing);
+    return false;
+  } catch (error) {
+    return codeOf(error) === "EROFS";
+  }
+}
+
 const { O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY, O_WRONLY } = fs.constants;
 const WRITE_NEW = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
 const READ_ONLY = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;

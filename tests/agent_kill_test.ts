@@ -22,7 +22,7 @@ import { testWith } from "./skip.ts";
 const ALICE = ["alice"];
 
 /** As many devices as the longest phase has points to be killed at, and one that is not. */
-const DEVICES = 48;
+const DEVICES = 52;
 
 /** Processes at once: they wait for each other, and for the server, most of the time. */
 const AT_ONCE = 3;

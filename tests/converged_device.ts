@@ -9,7 +9,7 @@ import { dirname } from "node:path";
 import { z } from "zod";
 import { Ledger } from "../agent/ledger.ts";
 import { ledgerPath } from "../agent/ledger_file.ts";
-import { State } from "../agent/state.ts";
+import { State, type UserRow } from "../agent/state.ts";
 import { userPaths } from "../platform/paths.ts";
 import { devicePlatform } from "../platform/platform.ts";
 import { databaseOf, databaseState, homeOf } from "./device_root.ts";
@@ -171,11 +171,28 @@ function ledgerOf(root: string, name: string): { certificates: string[]; keys: s
   }
 }
 
-function rowOf(device: SeenDevice, name: string) {
+/**
+ * Whether the agent has taken a desired state since then (local milliseconds), has each of these
+ * accounts in this state, and has told the server so.
+ */
+export function isReported(
+  device: Pick<SeenDevice, "root">,
+  names: readonly string[],
+  wanted: UserRow["state"],
+  since: number,
+): boolean {
+  return withState(device, (state) => {
+    const rows = state.users();
+    return (state.desired()?.receivedAt ?? 0) > since && rows.length === names.length &&
+      rows.every((row) => row.state === wanted && !row.unreported && !row.error);
+  });
+}
+
+function rowOf(device: SeenDevice, name: string): UserRow | undefined {
   return withState(device, (state) => state.users().find(({ username }) => username === name));
 }
 
-function withState<T>({ root }: SeenDevice, look: (state: State) => T): T {
+function withState<T>({ root }: Pick<SeenDevice, "root">, look: (state: State) => T): T {
   const state = new State(`${root}/var/lib/device-trust/state.db`, Date.now);
   try {
     return look(state);
@@ -185,7 +202,7 @@ function withState<T>({ root }: SeenDevice, look: (state: State) => T): T {
 }
 
 function policyFiles(root: string): string[] {
-  return pathsBelow(`${root}/etc`).filter((path) => path.endsWith(".json"));
+  return pathsBelow(`${root}/etc`).filter((path) => path.endsWith("Autoselect.json"));
 }
 
 /** Files of ours that were begun and never put into their place. */

@@ -17,7 +17,9 @@ export function planKill(root: string, role: Role, at: number): void {
 export function killedAt(root: string): string | undefined {
   const plan = take(planOf(root));
   const killed = take(`${planOf(root)}ed`);
-  if (plan === undefined && killed === undefined) throw new Error(`Nothing was planned for ${root}`);
+  if (plan === undefined && killed === undefined) {
+    throw new Error(`Nothing was planned for ${root}`);
+  }
   return killed;
 }
 

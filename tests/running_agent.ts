@@ -134,12 +134,17 @@ function openFiles(pid: number): string[] {
   });
 }
 
-/** What the processes on the device under `root` run as, by the kernel (proc(5)), in order. */
+/** What the processes on the device under `root` run as, in order. */
 export function rolesUnder(root: string): string[] {
+  return processesUnder(root).map(({ role }) => role).sort();
+}
+
+/** The processes on the device under `root`, and what they run as, by the kernel (proc(5)). */
+export function processesUnder(root: string): { pid: number; role: string }[] {
   return [...Deno.readDirSync("/proc")].filter(({ name }) => /^\d+$/.test(name))
-    .map(({ name }) => commandLine(name))
-    .filter((words) => words.includes(root))
-    .map((words) => words[words.lastIndexOf(root) + 1] ?? "").sort();
+    .map(({ name }) => ({ pid: Number(name), words: commandLine(name) }))
+    .filter(({ words }) => words.includes(root))
+    .map(({ pid, words }) => ({ pid, role: words[words.lastIndexOf(root) + 1] ?? "" }));
 }
 
 function commandLine(pid: string): string[] {

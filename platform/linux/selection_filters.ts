@@ -11,6 +11,8 @@ import { Problem, toProblem } from "../errors.ts";
 import {
   checkRootOwnedDir,
   ensureRootOwnedDir,
+  hasRoom,
+  isReadOnly,
   readRegularFile,
   removeFileIfOurs,
   removeLeftovers,
@@ -57,6 +59,15 @@ export interface FilterWorld {
   createdDirectories: readonly string[];
 }
 
+/** Something with our name, or of ours, that {@link removeFilters} left. */
+export interface FilterLeft {
+  browser: string;
+  location: string;
+  hint: string;
+  /** Ours, most likely: a later try may remove it. */
+  mayGo: boolean;
+}
+
 /** What {@link removeFilters} did, read back. */
 export interface FilterRemoval {
   /** Our files that were there and are gone. */
@@ -64,7 +75,7 @@ export interface FilterRemoval {
   /** Directories of the ledger that are gone now; the ledger may forget them. */
   removedDirectories: string[];
   /** Files with our name that are not ours or could not be removed, and why. */
-  left: { browser: string; location: string; hint: string }[];
+  left: FilterLeft[];
 }
 
 /**
@@ -75,7 +86,7 @@ export interface FilterRemoval {
 export function writeFilters(desired: DesiredFilters, world: FilterWorld): FilterReport[] {
   if (desired.patterns.length === 0) {
     const { left } = removeFilters(desired.brand, world);
-    return left.map((item) => ({ ...item, state: "managed-elsewhere" }));
+    return left.map(({ mayGo: _, ...item }) => ({ ...item, state: "managed-elsewhere" }));
   }
   return wantedFolders(desired.brand, world.root).map((folder) =>
     reported(folder, () => {
@@ -118,15 +129,16 @@ export function removeFilters(brand: string, world: FilterWorld): FilterRemoval 
   const removal: FilterRemoval = { removed: [], removedDirectories: [], left: [] };
   const folders = policyFolders(brand, world.root);
   for (const { browser, managed, location, root } of folders) {
-    const leave = (hint: string) => removal.left.push({ browser, location, hint });
+    const leave = (hint: string, mayGo: boolean) =>
+      removal.left.push({ browser, location, hint, mayGo });
     try {
       if (!checkRootOwnedDir(managed, root)) continue;
       removeLeftovers(dirname(managed));
       const outcome = removeFileIfOurs(location, isFilterFile, MAX_POLICY_BYTES);
       if (outcome === "removed") removal.removed.push(location);
-      if (outcome === "foreign") leave(`${location} is not ours, so it was left alone`);
+      if (outcome === "foreign") leave(`${location} is not ours, so it was left alone`, false);
     } catch (error) {
-      leave(toProblem(error).message);
+      leave(toProblem(error).message, !(error instanceof UnsafePath));
     }
   }
   // The longest first: a directory comes after what is in it.
@@ -135,7 +147,8 @@ export function removeFilters(brand: string, world: FilterWorld): FilterRemoval 
       if (removeEmptyDirectory(path, world.root)) removal.removedDirectories.push(path);
     } catch (error) {
       const browser = folders.find(({ managed }) => managed.startsWith(path))?.browser ?? "chrome";
-      removal.left.push({ browser, location: path, hint: toProblem(error).message });
+      const hint = toProblem(error).message;
+      removal.left.push({ browser, location: path, hint, mayGo: false });
     }
   }
   return removal;
@@ -251,7 +264,15 @@ function inspectFolder(folder: PolicyFolder, desired: DesiredFilters): FilterRep
   const { browser, managed, location } = folder;
   const { state, hint, by } = judgeFilter(managed, readFolder(folder), desired);
   const writtenAt = by === undefined ? undefined : changedAt(join(managed, by));
-  return { browser, location, state, hint, writtenAt };
+  const why = state === "missing" ? [hint, obstacle(managed)].filter(Boolean).join("; ") : hint;
+  return { browser, location, state, hint: why, writtenAt };
+}
+
+/** What keeps a file from being written there, as far as a look tells. */
+function obstacle(folder: string): string | undefined {
+  if (!look(folder) && folder !== "/") return obstacle(dirname(folder));
+  if (isReadOnly(folder)) return `${folder} is read-only: mount it read-write`;
+  return hasRoom(folder) ? undefined : `no room is left for ${folder}: free some space`;
 }
 
 function readFolder({ managed, root }: PolicyFolder): FolderFile[] {
