@@ -1,7 +1,8 @@
 /**
- * `deno task test [PART_OF_A_PATH...] [--OPTION_OF_DENO_TEST...]`: runs the tests whose file's path
- * contains one of the parts (all without any), and closes with `N passed, N failed`, to which
- * `, N skipped` is added when some were.
+ * `deno task test [PART_OF_A_PATH...] [--wine] [--OPTION_OF_DENO_TEST...]`: runs the tests whose
+ * file's path contains one of the parts (all without any), and closes with `N passed, N failed`, to
+ * which `, N skipped` is added when some were. `--wine` first builds, once, the Wine that the tests
+ * of Windows run in: some minutes, 2 GB, root.
  *
  * With `CI=true`, a test that was skipped although this machine could have run it counts as failed.
  */
@@ -9,7 +10,8 @@ import { fileURLToPath } from "node:url";
 import { runCommand } from "../platform/command.ts";
 import { machineWorld } from "../platform/linux/packages.ts";
 import { avoidable, readTally, type SkippedTest, type Tally, tallyLine } from "./tally.ts";
-import { ALL_WITNESSES, ensureWitnesses } from "./witnesses.ts";
+import { ensureWineTree } from "./wine_tree.ts";
+import { ALL_WITNESSES, ensureWitnesses, WINDOWS_WITNESSES } from "./witnesses.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const IN_CI = Deno.env.get("CI") === "true";
@@ -17,7 +19,7 @@ const IN_CI = Deno.env.get("CI") === "true";
 const BROKEN_OFF: Tally = { passed: 0, failed: 1, skipped: [] };
 
 async function main(args: readonly string[]): Promise<Tally> {
-  const options = args.filter((arg) => arg.startsWith("-"));
+  const options = args.filter((arg) => arg.startsWith("-") && arg !== "--wine");
   const parts = args.filter((arg) => !arg.startsWith("-"));
   const files = testFiles().filter((file) =>
     parts.length === 0 || parts.some((part) => file.includes(part))
@@ -27,8 +29,11 @@ async function main(args: readonly string[]): Promise<Tally> {
     return BROKEN_OFF;
   }
   const world = machineWorld(runCommand, print);
-  const missing = await ensureWitnesses(ALL_WITNESSES, world);
+  const withWine = args.includes("--wine");
+  const witnesses = withWine ? [...ALL_WITNESSES, ...WINDOWS_WITNESSES] : ALL_WITNESSES;
+  const missing = await ensureWitnesses(witnesses, world);
   if (missing.length > 0) print(`Tests that need ${missing.join(", ")} are skipped.`);
+  if (withWine && !await ensureWineTree(print)) return BROKEN_OFF;
   if (!await fetchPackages()) return BROKEN_OFF;
 
   const tally = await runTests(files, options);

@@ -1,8 +1,9 @@
 /** Tests that need something of the machine, and say so where it is not there. */
+import { hasWineTree } from "./wine_tree.ts";
 import { missing, type Witness } from "./witnesses.ts";
 
-/** What a test may need: a witness, root's rights, or something that no package brings. */
-export type Requirement = Witness | "root" | MachineFact;
+/** What a test may need: a witness, root's rights, Wine, or something that no package brings. */
+export type Requirement = Witness | "root" | "wine" | MachineFact;
 
 /** A fact about the machine. */
 export interface MachineFact {
@@ -31,7 +32,9 @@ export function unmet(requirements: readonly Requirement[]): string | undefined 
   for (const requirement of requirements) {
     if (typeof requirement === "object") {
       if (!requirement.met) return requirement.otherwise;
-    } else if (requirement === "root" ? Deno.uid() !== 0 : missing([requirement]).length > 0) {
+    } else if (requirement === "wine") {
+      if (!hasWineTree()) return NO_WINE;
+    } else if (!isMet(requirement)) {
       needs.push(requirement);
     }
   }
@@ -41,4 +44,11 @@ export function unmet(requirements: readonly Requirement[]): string | undefined 
 /** The reason that a skipped test's name ends with; undefined where it gives none. */
 export function reasonIn(testName: string): string | undefined {
   return / (?:\[skipped|\(not run): (.*)[\])]$/.exec(testName)?.[1];
+}
+
+const NO_WINE = "this machine has no Wine of ours, which 'deno task test --wine' builds";
+
+function isMet(requirement: Witness | "root"): boolean {
+  if (requirement === "root") return Deno.uid() === 0;
+  return missing([requirement]).length === 0;
 }

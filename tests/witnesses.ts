@@ -21,14 +21,23 @@ export const WITNESSES = {
   unshare: { package: "util-linux", programs: ["unshare"] },
   python3: { package: "python3", programs: ["python3"] },
   ps: { package: "procps", programs: ["ps"] },
+  debootstrap: { package: "debootstrap", programs: ["debootstrap"] },
+  "x86_64-w64-mingw32-gcc": {
+    package: "gcc-mingw-w64-x86-64",
+    programs: ["x86_64-w64-mingw32-gcc"],
+  },
   "systemd-analyze": { package: "systemd", programs: ["systemd-analyze"] },
 } as const satisfies Record<string, PackagedPart>;
 
 /** The name of one of {@link WITNESSES}. */
 export type Witness = keyof typeof WITNESSES;
 
-/** All of them. */
-export const ALL_WITNESSES = Object.keys(WITNESSES).filter(isWitness);
+/** Those that only tests in Windows ask, under Wine. */
+export const WINDOWS_WITNESSES: readonly Witness[] = ["debootstrap", "x86_64-w64-mingw32-gcc"];
+
+/** All others. */
+export const ALL_WITNESSES = Object.keys(WITNESSES).filter(isWitness)
+  .filter((witness) => !WINDOWS_WITNESSES.includes(witness));
 
 /** Those of the wanted witnesses that this machine does not have. */
 export function missing(
