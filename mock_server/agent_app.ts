@@ -41,8 +41,11 @@ function agentApp(
   app.route("/", deviceApi(context));
   app.route("/", adminApi(context));
   app.openapi(healthRoute, (c) => c.json({ status: "ok" as const }, 200));
-  const document = JSON.stringify(openApiDocument(app, portalApp, context));
-  app.get("/openapi.json", (c) => c.body(document, 200, { "content-type": "application/json" }));
+  let document: string | undefined;
+  app.get("/openapi.json", (c) => {
+    document ??= JSON.stringify(openApiDocument(app, portalApp, context));
+    return c.body(document, 200, { "content-type": "application/json" });
+  });
   app.get("/metrics", (c) => {
     requireMetricsReader(context, c.env.peer, (name) => c.req.header(name));
     return c.text(metrics.text(), 200, { "content-type": "text/plain; version=0.0.4" });

@@ -13,6 +13,10 @@ export interface Command {
   signal?: AbortSignal;
   /** Working directory; `/` by default. */
   cwd?: string;
+  /** All of its standard input, the only place for a secret; without it there is none. */
+  input?: string;
+  /** How many bytes of the end of each stream are kept; 64 KiB by default. */
+  keptBytes?: number;
 }
 
 /** How it ended. */
@@ -21,7 +25,7 @@ export interface CommandResult {
   code: number;
   /** Whether the deadline ended it. */
   timedOut: boolean;
-  /** The last 64 KiB of each stream, UTF-8. */
+  /** The last 64 KiB (or `keptBytes`) of each stream, UTF-8. */
   stdoutTail: string;
   stderrTail: string;
 }
@@ -34,7 +38,7 @@ export type RunCommand = (command: Command) => Promise<CommandResult>;
 
 /**
  * {@link RunCommand} on the real system. The program leads a session and process group of its own,
- * has no standard input, and makes files for nobody but its user (umask 077).
+ * has no standard input but `input`, and makes files for nobody but its user (umask 077).
  */
 export const runCommand: RunCommand = async ({ timeoutMs, signal, ...command }) => {
   const child = start(command);
@@ -52,9 +56,10 @@ export const runCommand: RunCommand = async ({ timeoutMs, signal, ...command }) 
   }, timeoutMs);
   signal?.addEventListener("abort", stop, { once: true });
   if (signal?.aborted) stop();
-  const streams = [tailOf(child.stdout), tailOf(child.stderr)] as const;
+  const streams = [child.stdout, child.stderr].map((stream) => tailOf(stream, command.keptBytes));
+  const writing = command.input === undefined ? undefined : write(child.stdin, command.input);
   try {
-    const { code } = await child.status;
+    const [{ code }] = await Promise.all([child.status, writing]);
     exited = true;
     // Whoever ignored the polite signal does not outlive the program that started it.
     if (killing !== undefined) send("SIGKILL");
@@ -71,7 +76,9 @@ export const runCommand: RunCommand = async ({ timeoutMs, signal, ...command }) 
 const GRACE_MS = 2000;
 const TAIL_BYTES = 64 * 1024;
 
-function start({ argv, env, cwd }: Omit<Command, "timeoutMs" | "signal">): Deno.ChildProcess {
+function start(
+  { argv, env, cwd, input }: Omit<Command, "timeoutMs" | "signal">,
+): Deno.ChildProcess {
   const [program, ...args] = argv;
   const windows = Deno.build.os === "windows";
   const umask = windows ? 0 : Deno.umask(0o077);
@@ -82,7 +89,7 @@ function start({ argv, env, cwd }: Omit<Command, "timeoutMs" | "signal">): Deno.
       clearEnv: true,
       cwd: cwd ?? (windows ? undefined : "/"),
       detached: true,
-      stdin: "null",
+      stdin: input === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
     }).spawn();
@@ -106,8 +113,22 @@ function signalGroup(pid: number, name: Deno.Signal, exited: boolean): void {
   }
 }
 
+/** Gives a program its input; one that ends without reading all of it has had enough. */
+async function write(stream: WritableStream<Uint8Array>, input: string): Promise<void> {
+  const writer = stream.getWriter();
+  try {
+    await writer.write(new TextEncoder().encode(input));
+    await writer.close();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+}
+
 /** Reads a stream all the time, so that its writer never waits, and keeps the end of it. */
-function tailOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): { end(): Promise<string> } {
+function tailOf(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  keptBytes = TAIL_BYTES,
+): { end(): Promise<string> } {
   const reader = stream.getReader();
   let tail = new Uint8Array();
   const reading = (async () => {
@@ -115,7 +136,7 @@ function tailOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): { end(): Promi
       const joined = new Uint8Array(tail.length + next.value.length);
       joined.set(tail);
       joined.set(next.value, tail.length);
-      tail = joined.slice(-TAIL_BYTES);
+      tail = joined.slice(-keptBytes);
     }
   })();
   return {

@@ -125,3 +125,24 @@ Deno.test("a program that cannot be started is a Problem that names it", async (
     (error) => error instanceof Problem && error.message.includes("/nowhere/program"),
   );
 });
+
+Deno.test({
+  name: "a program reads its input to the end, and may end without reading it",
+  ignore,
+  async fn() {
+    const { stdoutTail } = await sh("cat", { input: "first\nsecond\n" });
+    assert.equal(stdoutTail, "first\nsecond\n");
+    const { code } = await sh("exit 3", { input: "x".repeat(1_000_000) });
+    assert.equal(code, 3);
+  },
+});
+
+Deno.test({
+  name: "more of the output is kept where that is asked for",
+  ignore,
+  async fn() {
+    const script = "head -c 100000 /dev/zero | tr '\\0' x";
+    assert.equal((await sh(script)).stdoutTail.length, 64 * 1024);
+    assert.equal((await sh(script, { keptBytes: 200_000 })).stdoutTail.length, 100_000);
+  },
+});

@@ -2,6 +2,7 @@
  * A device all of whose parts go by one clock that a test sets: the agent's rounds, its server client
  * and its user-agent are real, and so is the server that they ask; the store is in memory.
  */
+import { X509Certificate } from "node:crypto";
 import { runAgentOnce } from "../agent/agent_once.ts";
 import { enroll } from "../agent/enrollment.ts";
 import { openLocalClient } from "../agent/local_client.ts";
@@ -14,7 +15,6 @@ import { readStatus } from "../agent/status.ts";
 import { statusText } from "../agent/status_text.ts";
 import { runUserAgent } from "../agent/user_agent.ts";
 import { type Certificate, parseCertificate } from "../ca/certificate.ts";
-import { isLeafName } from "../ca/names.ts";
 import type { Account } from "../platform/accounts.ts";
 import { ensureRootOwnedDir } from "../platform/files.ts";
 import { emptyMemoryStore, openMemoryStore } from "../platform/memory_store.ts";
@@ -109,8 +109,9 @@ export class ClockDevice {
 
   /** The leaves in alice's store, the newest last. */
   leaves(): Certificate[] {
-    return [...this.store.certificates.values()].map(parseCertificate)
-      .filter(({ subject }) => isLeafName("JumpCloud", subject))
+    return [...this.store.certificates.values()]
+      .filter((der) => !new X509Certificate(der).ca)
+      .map(parseCertificate)
       .toSorted((one, other) => one.notAfter.getTime() - other.notAfter.getTime());
   }
 

@@ -4,7 +4,20 @@
  * clock. The clock is in the test's hand, agent, user-agent and server are real.
  */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
+import { runAgent } from "../agent/agent.ts";
+import { openLog } from "../agent/log.ts";
+import { makeRunFolders } from "../agent/run_folders.ts";
+import { State } from "../agent/state.ts";
+import type { WorkerMessage } from "../agent/worker_messages.ts";
+import { openServerTls } from "../ca/server_tls.ts";
+import { certificateNames } from "../mock_server/listen_address.ts";
+import { systemPaths } from "../platform/paths.ts";
 import { type ClockDevice, DAY, withClockDevice, YEAR } from "./clock_device.ts";
+import { makeDeviceRoot } from "./device_root.ts";
+import { withDistortedServer } from "./distorted_server.ts";
+import { driveDevice, programFromSource, until } from "./product.ts";
 
 /** Several rounds, after which there is what was there before, and nobody asked for anything. */
 async function expectRest(device: ClockDevice, serials: string[], what: string): Promise<void> {
@@ -127,3 +140,106 @@ Deno.test("the audit log outlives a clock that is wrong by years", () =>
     await device.round();
     assert.deepEqual(ids().slice(-before.length), before);
   }));
+
+/** A worker that notes what it is told, a line each, and is idle at once. */
+const WORKER = `
+const [file] = Deno.args;
+const lines = Deno.stdin.readable.pipeThrough(new TextDecoderStream());
+let handled = 0;
+for await (const chunk of lines) {
+  for (const line of chunk.split("\\n").filter(Boolean)) {
+    Deno.writeTextFileSync(file, line + "\\n", { append: true });
+    const { do: what, uid } = JSON.parse(line);
+    if (what === "channel") console.log(JSON.stringify({ is: "channel", uid }));
+    const idle = { is: "idle", handled: ++handled, uids: [], enrolled: true };
+    console.log(JSON.stringify(idle));
+  }
+}
+`;
+
+for (const [name, jump] of Object.entries({ "two years on": 2 * YEAR, "a day back": -DAY })) {
+  Deno.test(`a clock that jumps ${name} under a running agent is trusted again once the server told the time`, () =>
+    withDistortedServer(async (server, folder) => {
+      const root = `${folder}/device`;
+      await makeDeviceRoot(root, []);
+      await driveDevice(programFromSource(root)).enroll(server);
+      const paths = systemPaths({ os: "linux", root });
+      makeRunFolders(paths, root);
+      const told = `${folder}/told`;
+      await Deno.writeTextFile(`${folder}/worker.js`, WORKER);
+      const argv = [Deno.execPath(), "run", "-A", "--quiet", `${folder}/worker.js`, told] as const;
+      let ahead = 0;
+      const now = () => Date.now() + ahead;
+      const end = new AbortController();
+      const running = runAgent({
+        paths,
+        privileged: false,
+        system: {},
+        state: new State(`${paths.stateDir}/state.db`, now),
+        deviceKey: `${paths.stateDir}/device.key`,
+        program: { argv, env: {}, files: [] },
+        log: openLog({ write: () => {}, text: false }),
+        now,
+        random: () => 0,
+        enrollByConfiguration: () => Promise.resolve(false),
+        signal: end.signal,
+      });
+      const messages = (): WorkerMessage[] =>
+        existsSync(told)
+          ? Deno.readTextFileSync(told).split("\n").filter(Boolean).map((line) => JSON.parse(line))
+          : [];
+      const asked = () => server.asked("desired-state").length;
+      try {
+        await until("it holds a question", () => messages().length === 1 && asked() === 2);
+        assert.deepEqual(messages()[0]?.clock, { offset: 0, known: true });
+        ahead = jump;
+        // Somebody knocks before anybody else has looked at the clock.
+        const knock = await Deno.connect({ transport: "unix", path: paths.controlSocket });
+        await until("the worker is told of the knock", () => messages().length >= 2);
+        knock.close();
+        const isRight = ({ clock }: WorkerMessage) =>
+          clock.known && Math.abs(clock.offset + jump) < 60_000;
+        await until(
+          "the worker is told of the time",
+          () => messages().slice(1).some((message) => message.do === "retry" && isRight(message)),
+        );
+        for (const message of messages().slice(1)) {
+          assert.ok(!message.clock.known || isRight(message), JSON.stringify(message));
+        }
+        // It was told that its clock is wrong, then the time; what it asks then is held.
+        await until("it holds a question again", () => asked() === 5);
+      } finally {
+        end.abort();
+        await running;
+      }
+      assert.equal(asked(), 5, "it does not ask over and over");
+    }));
+}
+
+for (const [name, at] of Object.entries({ "is over": -3 * YEAR, "has not begun": 3 * YEAR })) {
+  Deno.test(`a TLS certificate whose time ${name} by this clock is told as a matter of clocks`, () =>
+    withClockDevice(async (device) => {
+      await device.round();
+      const serials = device.serials();
+      const { server } = device;
+      await server.vanish();
+      // By the authority that the device trusts.
+      const tls = await openServerTls(dirname(dirname(server.tls.caPath)), {
+        ...certificateNames(["localhost"]),
+        now: new Date(Date.now() + at),
+      });
+      {
+        await using _other = await server.impersonate(tls, () => new Response("", { status: 500 }));
+        assert.equal(await device.round(), 1);
+      }
+      assert.equal(device.state.sync().error?.code, "clock");
+      assert.match(
+        await device.status(),
+        /^problem +Cannot use the TLS certificate .* this computer's clock, .*GMT\..*\n +-> timedatectl/m,
+      );
+      assert.deepEqual(device.serials(), serials);
+      await server.comeBack();
+      await expectRest(device, serials, "once it is right");
+      assert.doesNotMatch(await device.status(), /^problem/m);
+    }));
+}

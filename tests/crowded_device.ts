@@ -13,7 +13,8 @@ import type { ServerAnswer, ServerClient } from "../agent/server_client.ts";
 import { State } from "../agent/state.ts";
 import { runUserAgent } from "../agent/user_agent.ts";
 import { changeSettings } from "../mock_server/fleet_changes.ts";
-import { ScratchDevice, type ScratchServer } from "../mock_server/scratch_device.ts";
+import { scratchFleet } from "../mock_server/scratch_context.ts";
+import { type DeviceHost, ScratchDevice } from "../mock_server/scratch_device.ts";
 import type { Account } from "../platform/accounts.ts";
 import { Problem } from "../platform/errors.ts";
 import {
@@ -45,7 +46,7 @@ export class CrowdedDevice implements Disposable {
 
   private constructor(
     folder: string,
-    private readonly server: ScratchServer,
+    private readonly server: DeviceHost,
     private readonly device: ScratchDevice,
     key: Awaited<ReturnType<typeof createDeviceKey>>,
   ) {
@@ -77,14 +78,14 @@ export class CrowdedDevice implements Disposable {
   }
 
   /** Enrols one with so many users, each bound to an account; its state is in `folder`. */
-  static async open(folder: string, server: ScratchServer, users: number): Promise<CrowdedDevice> {
+  static async open(folder: string, server: DeviceHost, users: number): Promise<CrowdedDevice> {
     const device = await ScratchDevice.create(server);
     await device.enroll();
     const key = await createDeviceKey(`${folder}/device.key`);
     const crowded = new CrowdedDevice(folder, server, device, key);
     for (let at = 0; at < users; at++) {
       const name = `user${at}`;
-      const userId = server.addUser(`${name}@example.com`);
+      const userId = scratchFleet(server.context).addUser(`${name}@example.com`);
       server.context.store.bindings.put(device.deviceId, userId, name, server.clock.now);
       const id = FIRST_UID + at;
       const runAs = { uid: id, gid: id, groups: "own" } as const;
@@ -168,9 +169,13 @@ export class CrowdedDevice implements Disposable {
   #client(): ServerClient {
     return {
       clock: { offset: 0, known: true },
-      request: async ({ method, path, body, headers = {} }): Promise<ServerAnswer> => {
-        const text = body && new TextDecoder().decode(body);
-        const response = await this.device.request(method, path, { headers, body: text });
+      request: async ({ method, path, body, leafSignature = {} }): Promise<ServerAnswer> => {
+        const response = await this.device.request(method, path, {
+          body: body && new TextDecoder().decode(body),
+          tamper: ({ headers }) => {
+            for (const [name, value] of Object.entries(leafSignature)) headers.append(name, value);
+          },
+        });
         const { status } = response;
         return { status, headers: response.headers, body: await response.bytes() };
       },
@@ -200,7 +205,7 @@ export class CrowdedDevice implements Disposable {
   }
 }
 
-function now({ clock }: ScratchServer): () => number {
+function now({ clock }: DeviceHost): () => number {
   return () => clock.now;
 }
 

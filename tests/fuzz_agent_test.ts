@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Config, ConfigError, readConfig } from "../agent/config.ts";
-import { DesiredState, DeviceReport, EnrollmentAnswer, LIMITS } from "../agent/contract.ts";
+import { DesiredState, DeviceReport, EnrollmentAnswer, judge, LIMITS } from "../agent/contract.ts";
 import { DeviceAccounts } from "../agent/device_accounts.ts";
 import { DeviceDesired } from "../agent/device_desired.ts";
 import { createDeviceKey } from "../agent/new_device_key.ts";
@@ -20,7 +20,7 @@ import {
 import { type DeviceRecord, State } from "../agent/state.ts";
 import { UserRequests } from "../agent/user_requests.ts";
 import { UserRows } from "../agent/user_rows.ts";
-import { verifyBundle } from "../agent/verify.ts";
+import { certificateDer, verifyBundle } from "../agent/verify.ts";
 import { openServerTls } from "../ca/server_tls.ts";
 import { listen } from "../mock_server/listener.ts";
 import { ServerFile } from "../mock_server/server_file.ts";
@@ -144,10 +144,11 @@ Deno.test("a desired state that is taken keeps schema and pins; another one chan
       const { current } = desired;
       assert.ok(current);
       assert.deepEqual(DesiredState.parse(current), current);
-      assert.deepEqual([current.trustAnchors.root, current.trustAnchors.intermediate], [
-        good.root,
-        good.intermediate,
-      ]);
+      for (const role of ["root", "intermediate"] as const) {
+        // Lines may be broken elsewhere.
+        const taken = certificateDer(current.trustAnchors[role]);
+        assert.equal(taken.toHex(), certificateDer(good[role]).toHex());
+      }
       const ids = current.users.map(({ userId }) => userId);
       assert.equal(new Set(ids).size, ids.length);
       for (const pattern of current.selection.patterns) {
@@ -344,7 +345,7 @@ Deno.test("any answer over TLS is an answer or a Problem, and the clock stays a 
 Deno.test("an enrolment answer that is taken has an id for a path and an https:// URL", async () => {
   const answer = { deviceId: DEVICE, publicUrl: "https://agents.test", trustAnchors };
   await fuzz("enrolment answers", mutatedJson(answer), 1500, (body) => {
-    const parsed = EnrollmentAnswer.safeParse(jsonOf(body));
+    const parsed = judge(EnrollmentAnswer, jsonOf(body));
     if (!parsed.success) return;
     const { deviceId, publicUrl } = parsed.data;
     assert.match(deviceId, /^[0-9a-f-]{36}$/);

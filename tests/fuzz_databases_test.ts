@@ -2,13 +2,14 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
-import { NewerDatabase } from "../agent/database.ts";
+import { DamagedDatabase, NewerDatabase } from "../agent/database.ts";
 import { Ledger } from "../agent/ledger.ts";
 import { ledgerSummary } from "../agent/ledger_summary.ts";
 import { UserAgentReport } from "../agent/local_contract.ts";
 import { State } from "../agent/state.ts";
 import { ledgerPath } from "../agent/ledger_file.ts";
 import { runUserAgent } from "../agent/user_agent.ts";
+import { Problem } from "../platform/errors.ts";
 import { inFolder } from "./ask.ts";
 import { fuzz, mutatedBytes } from "./fuzz.ts";
 import { type ScratchUserAgent, withUserAgent } from "./scratch_user_agent.ts";
@@ -151,8 +152,9 @@ Deno.test("a state.db of garbage bytes is read or refused by SQLite, and nothing
         state.recordEvent("agent.started", "");
       } catch (error) {
         assert.ok(
-          error instanceof NewerDatabase || error instanceof SyntaxError ||
-            error instanceof Error && "code" in error && error.code === "ERR_SQLITE_ERROR",
+          [NewerDatabase, DamagedDatabase, Problem, SyntaxError].some((type) =>
+            error instanceof type
+          ) || error instanceof Error && "code" in error && error.code === "ERR_SQLITE_ERROR",
           String(error),
         );
       } finally {

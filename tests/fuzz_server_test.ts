@@ -373,7 +373,7 @@ Deno.test("addresses, ranges, durations and hops are what they seem, or nothing"
     const address = parseListenAddress(listen);
     if (address) {
       assert.ok(address.port >= 0 && address.port <= 65535 && !/[\s/]/.test(address.host));
-      if (URL.canParse(`https://${address.host}`)) publicUrl(address.host, address.port);
+      publicUrl(address.host, address.port);
     }
     const seconds = parseDuration(duration);
     assert.ok(seconds === undefined || (seconds >= 0 && seconds <= 3650 * 86_400));

@@ -105,7 +105,7 @@ export async function hostileBundles(
 type Loose = { -readonly [K in keyof CertificateAnswer]?: unknown };
 
 /** The usual answer, with another leaf that it announces truly. */
-function withLeaf(
+export function withLeaf(
   authority: Authority,
   { by = authority, ...changes }: LeafChanges,
   anchors: Partial<CertificateAnswer> = {},

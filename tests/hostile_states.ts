@@ -64,7 +64,7 @@ const CASES = (stranger: Authority): Case[] => [
   ["with another server's intermediate alone", (state) => {
     const { root } = Object(state.trustAnchors);
     state.trustAnchors = { root, intermediate: stranger.intermediate.pem };
-  }, /trust anchors are not the ones that were pinned/],
+  }, /its intermediate does not point to the key of the root/],
 ];
 
 /**

@@ -50,7 +50,7 @@ Deno.test("what all may import loads nothing but itself", async () => {
 Deno.test("the waiting agent and a starting command load no heavy package", async () => {
   const graph = await importGraph(["main.ts"]);
   const heavy = /^npm:\/?(zod|@hono|hono|commander|@commander-js|@peculiar|@logtape)\b/;
-  for (const start of ["main.ts", "agent/resident.ts"]) {
+  for (const start of ["main.ts", "agent/resident.ts", "agent/status_command.ts"]) {
     const loaded = loadedBy(start, graph);
     assert.deepEqual(loaded.filter((name) => heavy.test(name)), []);
     assert.ok(loaded.length > 1, `${start} is in what was looked at`);

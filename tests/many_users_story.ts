@@ -107,9 +107,9 @@ function watchProcesses(agent: number) {
   const look = () => {
     const owners = processesWith("user-agent").map(({ status }) => status.Uid?.split(" ")[0]);
     seen.atOnce = Math.max(seen.atOnce, new Set(owners.filter((uid) => uid !== "0")).size);
-    const workers = processesWith("agent-worker");
-    for (const worker of workers) {
-      seen.memory.worker = Math.max(seen.memory.worker, memoryOf(worker).most);
+    for (const worker of processesWith("agent-worker")) {
+      // One that has just ended has none.
+      seen.memory.worker = Math.max(seen.memory.worker, memoryOf(worker).most || 0);
       try {
         seen.files = Math.max(seen.files, filesOf(worker.pid));
       } catch (error) {

@@ -70,7 +70,8 @@ async function wholeLife(secrets: SecretRun): Promise<void> {
     for (const name of ["alice", "bob"]) {
       assert.equal(await secrets.keepLeafKeys(databaseOf(root, name)), 1);
     }
-    for (const args of [["status"], ["status", "--json"], ["doctor"], ["doctor", "--json"]]) {
+    const looks = [["status"], ["status", "--json"], ["events"], ["doctor"], ["doctor", "--json"]];
+    for (const args of looks) {
       await secrets.command(program, args);
     }
     secrets.hear(device);
