@@ -77,10 +77,10 @@ const refused: [
   string,
   () => Promise<{ root: string; intermediate: string; crossSigned?: string }>,
 ][] = [
-  ["a new root that nobody signed", async () => ({
-    root: nextRoot,
-    intermediate: nextIntermediate,
-  })],
+  ["a new root that nobody signed", async () => {
+    const { crossSigned: _, ...unsigned } = await successor();
+    return unsigned;
+  }],
   ["a new root that a stranger signed", () => successor({ signer: otherKeys })],
   [
     "a cross-signature that has ended",

@@ -144,11 +144,10 @@ Deno.test("30 days of challenges are read once each, whatever their number and i
     const { challenges, changed } = await replay(call, { policy: DRAFT });
     assert.deepEqual([challenges, changed], [1201, 1201]);
     const seen: string[] = [];
-    for (let before;;) {
-      const page = events.newestOfType(type, clock.now - 5000, 500, before);
-      if (page.length === 0) break;
+    let page = events.newestOfType(type, clock.now - 5000, 500);
+    while (page.length > 0) {
       seen.push(...page.map(({ eventId }) => eventId));
-      before = page.at(-1);
+      page = events.newestOfType(type, clock.now - 5000, 500, page.at(-1));
     }
     assert.equal(new Set(seen).size, seen.length);
     assert.equal(seen.length, 1201);
