@@ -3,7 +3,8 @@ import { X509Certificate } from "node:crypto";
 import { replaceDamaged } from "./damaged_database.ts";
 import { DamagedDatabase } from "./database.ts";
 import { lockFile, LockHeld } from "./lock.ts";
-import { MIGRATIONS, State } from "./state.ts";
+import { State } from "./state.ts";
+import { MIGRATIONS } from "./state_schema.ts";
 
 /**
  * Opens the state in `stateDir`, a folder that is there. A damaged one is set aside while no agent

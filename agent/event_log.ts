@@ -3,7 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { SystemFacts } from "../platform/platform.ts";
 import { explained, readDatabase } from "./database.ts";
 import { isClone } from "./identity.ts";
-import { MIGRATIONS } from "./state.ts";
+import { MIGRATIONS } from "./state_schema.ts";
 import { alignedLines, type Cell } from "./terminal_text.ts";
 import { logTime } from "./time_text.ts";
 

@@ -3,147 +3,34 @@
  * key is a file of its own (identity.ts). Times are milliseconds since 1970 by the local clock
  * unless a name says otherwise.
  */
-import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
-import type { ProblemCode } from "../platform/errors.ts";
-import type { RemovedItem, RenewalWindow, UserState } from "./contract.ts";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { DamagedDatabase, explained, openDatabase, transaction } from "./database.ts";
-import type { Anchors } from "./verify.ts";
+import {
+  type DeviceRecord,
+  type EventRow,
+  problemOf,
+  type Row,
+  type SyncRow,
+  texts,
+  type UserRow,
+  userRow,
+} from "./state_rows.ts";
+import { MIGRATIONS } from "./state_schema.ts";
 
-/** Versions of the file, oldest first. */
-export const MIGRATIONS = [
-  `
-  CREATE TABLE identity (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    device_id TEXT,
-    server TEXT NOT NULL,
-    public_url TEXT,
-    server_ca TEXT,
-    machine TEXT,
-    root TEXT,
-    intermediate TEXT,
-    leaving INTEGER NOT NULL DEFAULT 0
-  ) STRICT;
-  CREATE TABLE desired (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    etag TEXT NOT NULL,
-    body TEXT NOT NULL,
-    received_at INTEGER NOT NULL
-  ) STRICT;
-  CREATE TABLE sync (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    last_sync INTEGER,
-    clock_offset INTEGER NOT NULL DEFAULT 0,
-    error TEXT
-  ) STRICT;
-  CREATE TABLE user (
-    user_id TEXT PRIMARY KEY,
-    username TEXT NOT NULL,
-    uid TEXT,
-    state TEXT NOT NULL,
-    details TEXT NOT NULL,
-    error TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    retry_at INTEGER,
-    checked_at INTEGER,
-    unreported INTEGER NOT NULL DEFAULT 0,
-    removed TEXT NOT NULL DEFAULT '[]'
-  ) STRICT;
-  CREATE TABLE created_directory (path TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
-  CREATE TABLE event (
-    event_id INTEGER PRIMARY KEY AUTOINCREMENT,
-    at INTEGER NOT NULL,
-    type TEXT NOT NULL,
-    user_id TEXT,
-    detail TEXT NOT NULL
-  ) STRICT;
-  CREATE INDEX event_at ON event (at);
-  `,
-  "ALTER TABLE identity ADD COLUMN former TEXT NOT NULL DEFAULT '[]';",
-] as const;
+export type {
+  DeviceRecord,
+  EventRow,
+  RecordedProblem,
+  SyncRow,
+  UserDetails,
+  UserRow,
+} from "./state_rows.ts";
 
 /** How long the audit log is kept. */
 const DAY = 86_400_000;
 const EVENT_DAYS = 90;
 /** Events of one user in a day: a user's own reports cause them, and must not fill the disk. */
 const EVENTS_A_DAY = 500;
-
-/** Who this device is to its agent server. Certificates are PEM. */
-export interface DeviceRecord {
-  /** Absent until the server has answered the enrolment. */
-  deviceId?: string;
-  /** As the administrator gave it, without a trailing slash. */
-  server: string;
-  publicUrl?: string;
-  serverCa?: string;
-  /** SHA-256 of the machine id that the key was made on; absent where there is none. */
-  machine?: string;
-  root?: string;
-  intermediate?: string;
-  /** Roots and intermediates that were pinned before, newest first. */
-  former?: Anchors[];
-  /** Set once unenrolment or deletion began: everything goes, nothing is installed again. */
-  leaving: boolean;
-}
-
-/** A problem as `status` shows it. */
-export interface RecordedProblem {
-  code: ProblemCode;
-  message: string;
-}
-
-/** What the user-agent said of its store the last time. */
-export interface UserDetails {
-  serial?: string;
-  leafName?: string;
-  /** RFC 3339. */
-  notAfter?: string;
-  /** RFC 3339. */
-  renewAt?: string;
-  /** The server's window that `renewAt` was drawn in. */
-  renewal?: RenewalWindow;
-  store?: { kind: string; location: string };
-  /** Which anchors are in the store; absent in reports of an earlier version. */
-  anchors?: string;
-  /** Serials of our leaves in the store. */
-  held?: string[];
-}
-
-/** A managed user on this device, or one whose removal is not finished. */
-export interface UserRow {
-  userId: string;
-  username: string;
-  /** The OS's own id of the account, as text (uid or SID); absent while there is no account. */
-  uid?: string;
-  state: UserState;
-  details: UserDetails;
-  error?: RecordedProblem;
-  /** Failures in a row. */
-  attempts: number;
-  retryAt?: number;
-  /** When a user-agent last looked at the store. */
-  checkedAt?: number;
-  /** Whether the agent server has not heard of this row's newest state. */
-  unreported: boolean;
-  /** The receipt of a removal that the agent server has not heard of. */
-  removed: RemovedItem[];
-}
-
-/** The last exchange with the agent server. */
-export interface SyncRow {
-  lastSync?: number;
-  /** Server time minus local time, milliseconds. */
-  clockOffset: number;
-  error?: RecordedProblem;
-}
-
-/** An entry of the audit log. */
-export interface EventRow {
-  eventId: number;
-  at: number;
-  type: string;
-  userId?: string;
-  detail: string;
-}
 
 /** The agent's state. Not shared between processes that write the same rows at once. */
 export class State {
@@ -397,41 +284,6 @@ export class State {
   }
 }
 
-type Row = Record<string, SQLOutputValue>;
-
 function leftText(deviceId: string, machine: string | undefined): string {
   return machine === undefined ? deviceId : `${deviceId} on the machine ${machine}`;
-}
-
-function userRow(row: Row): UserRow {
-  return {
-    userId: String(row.user_id),
-    username: String(row.username),
-    // Written by saveUser alone, in a folder that only root can write.
-    state: String(row.state) as UserState,
-    details: JSON.parse(String(row.details)),
-    attempts: Number(row.attempts),
-    unreported: row.unreported === 1,
-    removed: JSON.parse(String(row.removed)),
-    ...texts({ uid: row.uid }),
-    ...(row.retry_at === null ? {} : { retryAt: Number(row.retry_at) }),
-    ...(row.checked_at === null ? {} : { checkedAt: Number(row.checked_at) }),
-    ...problemOf(row.error),
-  };
-}
-
-function problemOf(error: SQLOutputValue | undefined): { error?: RecordedProblem } {
-  return typeof error === "string" ? { error: JSON.parse(error) } : {};
-}
-
-/** The members that are text, under their names. */
-function texts<K extends string>(
-  values: Record<K, SQLOutputValue | undefined>,
-): { [P in K]?: string } {
-  const result: { [P in K]?: string } = {};
-  for (const key in values) {
-    const value = values[key];
-    if (typeof value === "string") result[key] = value;
-  }
-  return result;
 }
