@@ -6,29 +6,33 @@
  */
 import fs from "node:fs";
 import { dirname, join } from "node:path";
-import { policyFileName } from "../../ca/names.ts";
-import { Problem, toProblem } from "../errors.ts";
+import { toProblem } from "../errors.ts";
 import {
   checkRootOwnedDir,
   ensureRootOwnedDir,
   hasRoom,
   isReadOnly,
-  readRegularFile,
   removeFileIfOurs,
   removeLeftovers,
   UnsafePath,
   writeFileAtomic,
 } from "../files.ts";
-import { underRoot } from "../paths.ts";
 import {
   decideFilter,
   type DesiredFilters,
   filterFile,
   type FilterState,
-  type FolderFile,
   isFilterFile,
   judgeFilter,
 } from "./filter_decision.ts";
+import {
+  look,
+  MAX_POLICY_BYTES,
+  type PolicyFolder,
+  policyFolders,
+  readFolder,
+  wantedFolders,
+} from "./policy_folders.ts";
 
 export type { DesiredFilters, FilterState } from "./filter_decision.ts";
 
@@ -154,90 +158,6 @@ export function removeFilters(brand: string, world: FilterWorld): FilterRemoval 
   return removal;
 }
 
-/** A file in a folder of managed policies. */
-export interface PolicyFile {
-  path: string;
-  /** Its text, where it holds nothing but filters for our issuer; what others set is theirs. */
-  filters?: string;
-}
-
-/** Every file that browsers read policies from, or why a folder cannot be looked at. */
-export function listPolicyFiles(root: string | undefined): (PolicyFile | { problem: string })[] {
-  return policyFolders("", root).flatMap((folder): (PolicyFile | { problem: string })[] => {
-    try {
-      return readFolder(folder).map(({ name, content }): PolicyFile => {
-        const path = join(folder.managed, name);
-        const isOurs = content instanceof Uint8Array && isFilterFile(content);
-        return isOurs ? { path, filters: new TextDecoder().decode(content) } : { path };
-      });
-    } catch (error) {
-      return [{ problem: toProblem(error).message }];
-    }
-  });
-}
-
-/** Where browsers look, and what shows that one is installed besides its folder in `/etc`. */
-const BROWSERS = [
-  { browser: "chrome", parent: "/etc/opt/chrome", programs: [] },
-  {
-    browser: "chromium",
-    parent: "/etc/chromium",
-    programs: ["/usr/lib/chromium", "/usr/lib64/chromium-browser"],
-  },
-  { browser: "chromium", parent: "/etc/chromium-browser", programs: ["/snap/chromium"] },
-  {
-    browser: "edge",
-    parent: "/etc/opt/edge",
-    programs: ["/opt/microsoft/msedge", "/opt/microsoft/msedge-beta", "/opt/microsoft/msedge-dev"],
-  },
-  { browser: "brave", parent: "/etc/brave", programs: ["/opt/brave.com", "/snap/brave"] },
-] as const;
-
-/** A larger policy, or more of them, than any administrator writes. */
-const MAX_POLICY_BYTES = 4 * 1024 * 1024;
-const MAX_POLICY_FILES = 1000;
-
-interface PolicyFolder {
-  browser: string;
-  /** Paths under the root, whether there or not: the browser's own folder, and its programs. */
-  parent: string;
-  programs: string[];
-  /** The folder that the browser watches. */
-  managed: string;
-  /** Our file in it. */
-  location: string;
-  root: string | undefined;
-}
-
-function policyFolders(brand: string, root: string | undefined): PolicyFolder[] {
-  return BROWSERS.map(({ browser, parent, programs }) => {
-    const managed = underRoot(`${parent}/policies/managed`, root);
-    return {
-      browser,
-      parent: underRoot(parent, root),
-      programs: programs.map((path) => underRoot(path, root)),
-      managed,
-      location: join(managed, policyFileName(brand)),
-      root,
-    };
-  });
-}
-
-/** Chrome's always, for it may be installed at any moment; another's when the browser is there. */
-function wantedFolders(brand: string, root: string | undefined): PolicyFolder[] {
-  const folders = policyFolders(brand, root);
-  const realParents = folders.map(({ parent }) => parent).filter((path) => !isLink(path));
-  return folders.filter(({ browser, parent, programs }) => {
-    if (browser === "chrome") return true;
-    // Some distributions link Chromium's two folders together: the real one is enough.
-    const target = isLink(parent) ? resolveLink(parent) : undefined;
-    if (target !== undefined && realParents.some((real) => resolveLink(real) === target)) {
-      return false;
-    }
-    return [parent, ...programs].some((path) => look(path) !== undefined);
-  });
-}
-
 /** A failure of one folder is that folder's report. */
 function reported(folder: PolicyFolder, work: () => FilterReport): FilterReport {
   try {
@@ -275,35 +195,6 @@ function obstacle(folder: string): string | undefined {
   return hasRoom(folder) ? undefined : `no room is left for ${folder}: free some space`;
 }
 
-function readFolder({ managed, root }: PolicyFolder): FolderFile[] {
-  if (!checkRootOwnedDir(managed, root)) return [];
-  const names = fs.readdirSync(managed);
-  if (names.length > MAX_POLICY_FILES) {
-    throw new Problem("internal", `${managed} has over ${MAX_POLICY_FILES} files; tidy it`);
-  }
-  return names.map((name) => readPolicyFile(managed, name, root));
-}
-
-/** As the browser would: through links, but only to where nobody but root could plant a thing. */
-function readPolicyFile(managed: string, name: string, root: string | undefined): FolderFile {
-  const path = join(managed, name);
-  const link = isLink(path);
-  const target = link ? resolveLink(path) : path;
-  const info = target === undefined ? undefined : look(target);
-  if (target === undefined || !info?.isFile()) {
-    return { name, content: "not-a-file", readable: false, link };
-  }
-  const readable = (info.mode & 0o444) === 0o444;
-  try {
-    if (link) checkRootOwnedDir(dirname(target), root);
-    const content = readRegularFile(target, MAX_POLICY_BYTES) ?? "not-a-file";
-    return { name, content, readable, link };
-  } catch (error) {
-    if (!(error instanceof UnsafePath)) throw error;
-    return { name, content: "unknown", readable, link };
-  }
-}
-
 /** Deno gives change times in whole seconds, rounded down; a filter must not look older than it is. */
 function changedAt(path: string): number {
   const { ctimeMs } = fs.statSync(path);
@@ -317,21 +208,4 @@ function removeEmptyDirectory(path: string, root: string | undefined): boolean {
     fs.rmdirSync(path);
   }
   return look(path) === undefined;
-}
-
-function look(path: string): fs.Stats | undefined {
-  return fs.lstatSync(path, { throwIfNoEntry: false });
-}
-
-function isLink(path: string): boolean {
-  return look(path)?.isSymbolicLink() ?? false;
-}
-
-/** Where a link leads to in the end; undefined when it leads nowhere. */
-function resolveLink(path: string): string | undefined {
-  try {
-    return fs.realpathSync(path);
-  } catch {
-    return undefined; // dangling, or in a circle: nothing that a browser could read
-  }
 }

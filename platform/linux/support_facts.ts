@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type RunCommand, runCommand } from "../command.ts";
 import type { SystemPaths } from "../paths.ts";
 import { findProgram } from "./packages.ts";
-import { listPolicyFiles, type PolicyFile } from "./selection_filters.ts";
+import { listPolicyFiles, type PolicyFile } from "./policy_folders.ts";
 import { readSystemInfo } from "./system_info.ts";
 
 /** What was found. */
