@@ -68,3 +68,18 @@ Deno.test("an account that cannot be looked up now is nobody's removal", async (
   );
   assert.equal(found[0]?.is, "unserved");
 });
+
+Deno.test("of very many users a few are looked up at once", async () => {
+  const rows = Array.from({ length: 100 }, (_, at) => row(`user${at}`));
+  let now = 0;
+  let most = 0;
+  const found = await findAccounts(rows, () => true, async (name) => {
+    most = Math.max(most, ++now);
+    await Promise.resolve();
+    now--;
+    const uid = 2000 + Number(name.slice(4));
+    return { name, uid, gid: uid, home: `/home/${name}`, runAs: "self" };
+  });
+  assert.equal(found.filter(({ is }) => is === "served").length, 100);
+  assert.ok(most > 1 && most <= 32, `${most} at once`);
+});

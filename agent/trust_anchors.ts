@@ -40,7 +40,11 @@ export async function followAnchors(
         "server was set up anew, run 'device-trust unenroll' and enrol this device again.",
     );
   }
-  await verifyAnchors({ root, intermediate }, now);
+  await verifyAnchors({ root, intermediate }, now).catch((cause) => {
+    if (!(cause instanceof Problem)) throw cause;
+    const words = `The desired state was refused and nothing changed. ${cause.message}`;
+    throw new Problem(cause.code, words, { cause });
+  });
   const before = { root: pinned.root, intermediate: pinned.intermediate };
   return { root, intermediate, former: [before, ...pinned.former].slice(0, MOST_FORMER) };
 }

@@ -86,7 +86,7 @@ export async function verifyBundle(
   offered: OfferedBundle,
   expected: ExpectedBundle,
 ): Promise<VerifiedBundle> {
-  return await rejecting("certificate bundle", async () => {
+  return await rejecting("certificate bundle was", async () => {
     const earlier = expected.former?.find(({ root, intermediate }) =>
       root === offered.root && intermediate === offered.intermediate
     );
@@ -128,7 +128,7 @@ export async function verifyBundle(
  * @throws Problem `bundle-rejected`
  */
 export async function verifyAnchors(anchors: Anchors, now: Date): Promise<void> {
-  await rejecting("trust anchors", () => provenAnchors(anchors, now));
+  await rejecting("trust anchors were", () => provenAnchors(anchors, now));
 }
 
 /**
@@ -163,7 +163,7 @@ async function rejecting<T>(subject: string, check: () => Promise<T>): Promise<T
     if (!(cause instanceof Rejection)) throw cause;
     throw new Problem(
       "bundle-rejected",
-      `The agent server's ${subject} was refused: ${cause.message}. Nothing was changed, and it ` +
+      `The agent server's ${subject} refused: ${cause.message}. Nothing was changed, and it ` +
         "will be asked for again; if this stays, the agent server (or something between) is at fault.",
       { cause: cause.cause },
     );

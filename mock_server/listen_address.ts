@@ -18,6 +18,8 @@ export function parseListenAddress(text: string): ListenAddress | undefined {
   const host = (ipv6 ?? name)?.toLowerCase();
   if (host === undefined || Number(port) > 65535) return undefined;
   if (ipv6 !== undefined && isIP(ipv6) !== 6) return undefined;
+  // It becomes a part of URLs.
+  if (ipv6 === undefined && !URL.canParse(`https://${host}:${port}`)) return undefined;
   return { host, port: Number(port) };
 }
 

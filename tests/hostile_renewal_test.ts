@@ -30,6 +30,8 @@ const TRIED = new Set([
   "a bundle that is to be renewed after its end",
 ]);
 
+const KEY_REFUSED = "422 csr-refused, again";
+
 const Checks = z.object({ checks: z.array(z.object({ id: z.string(), ok: z.boolean() })) });
 const Answer = z.object({ leaf: z.string() });
 
@@ -44,15 +46,18 @@ testWith(
       const first = await recorded(server, () => device.goodRound());
       const had = await device.holdings();
       const serial = had.row?.details.serial ?? "";
-      // Every window is now.
+      // Every window is now, and a second long at least.
       await server.administrator.admin("POST", "/certificates/renew", { spreadSeconds: 0 });
+      await new Promise((resolve) => setTimeout(resolve, 1001));
       const { authority } = server.server.context;
       const hostile = [
+        // First, for afterwards the server has issued a leaf for the key that it refuses.
+        ...["422 csr-refused", KEY_REFUSED].map(refusesKey),
         ...badAnswers(elsewhere.url).answers,
         ...NO_JSON,
         ...await hostileBundles(authority, folder),
-      ].filter(({ what }) => TRIED.has(what));
-      assert.equal(hostile.length, TRIED.size);
+      ].filter(({ what }) => TRIED.has(what) || what.startsWith("422"));
+      assert.equal(hostile.length, TRIED.size + 2);
       hostile.push(...answersOfRenewals(server, serial, first));
 
       let waiting: string[] = [];
@@ -75,6 +80,11 @@ testWith(
           assert.deepEqual(database?.trust, had.database?.trust);
           assert.deepEqual(policies, had.policies);
           const keys = newKeys(had.database?.keys, database?.keys);
+          if (what === KEY_REFUSED) {
+            assert.deepEqual(keys, [], "the next request is to be with another key");
+            waiting = [];
+            return;
+          }
           assert.equal(keys.length, 1, "the key of the request waits for its answer");
           if (waiting.length > 0) assert.deepEqual(keys, waiting, "the same key, not another");
           waiting = keys;
@@ -104,17 +114,26 @@ testWith(
   },
 );
 
+function problem(status: number, type: string, headers: Record<string, string> = {}) {
+  return () =>
+    new Response(JSON.stringify({ type: `urn:device-trust:${type}`, title: "No", status }), {
+      status,
+      headers: { "content-type": "application/problem+json", ...headers },
+    });
+}
+
+/** A key that was just made may have met a passing fault; one that is refused again goes. */
+function refusesKey(what: string): HostileAnswer {
+  const words = /the agent server answered 422 csr-refused\./;
+  return { what, answer: problem(422, "csr-refused"), words };
+}
+
 /** What only a renewal can be answered with. */
 function answersOfRenewals(
   { server }: DistortedServer,
   serial: string,
   first: string,
 ): HostileAnswer[] {
-  const problem = (status: number, type: string, headers: Record<string, string> = {}) => () =>
-    new Response(JSON.stringify({ type: `urn:device-trust:${type}`, title: "No", status }), {
-      status,
-      headers: { "content-type": "application/problem+json", ...headers },
-    });
   return [
     {
       what: "403 distribution-off",
@@ -125,11 +144,6 @@ function answersOfRenewals(
       what: "403 leaf-not-current",
       answer: problem(403, "leaf-not-current"),
       words: /the agent server answered 403 leaf-not-current\./,
-    },
-    {
-      what: "422 csr-refused",
-      answer: problem(422, "csr-refused"),
-      words: /the agent server answered 422 csr-refused\./,
     },
     {
       what: "429 with Retry-After",
