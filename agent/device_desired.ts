@@ -85,9 +85,20 @@ export class DeviceDesired {
     });
   }
 
-  /** Adds a leaf that the server has just issued and will list in its next desired state. */
-  rememberIssued(userId: string, leaf: Pick<CertificateAnswer, "serial" | "renewal">): void {
-    const { state } = this.world;
+  /**
+   * Adds a leaf that the server has just issued and will list in its next desired state. An answer
+   * with the authorities of somebody else names no leaf of ours: the user-agent will refuse it.
+   */
+  rememberIssued(
+    userId: string,
+    leaf: Pick<CertificateAnswer, "serial" | "renewal" | "root" | "intermediate">,
+  ): void {
+    const { state, identity } = this.world;
+    const { former, ...pinned } = pinnedBy(identity.device);
+    const isOurs = [pinned, ...former].some(({ root, intermediate }) =>
+      root === leaf.root && intermediate === leaf.intermediate
+    );
+    if (!isOurs) return;
     const desired = this.current;
     const stored = state.desired();
     if (!desired || !stored) return;

@@ -248,6 +248,33 @@ Deno.test("a new filter is not touched when nobody waits for a browser, nor an o
     ]);
   }));
 
+Deno.test("a user with another account leaves the former one before the new one is served", () =>
+  withDevice(async (scratch) => {
+    scratch.accounts.set("alice2", 1003);
+    await scratch.desired([user(alice, "alice", "aa")]);
+    await scratch.worker.settle();
+    scratch.userAgent.set("alice", () => {
+      const slice = scratch.worker.requests.slice("1001");
+      assert.deepEqual([slice.wanted, slice.final], [false, true]);
+      scratch.worker.requests.report("1001", {
+        userId: alice,
+        state: "removed",
+        held: [],
+        removed: [{ kind: "leaf", id: "aa" }],
+      });
+      return Promise.resolve({ code: 0, timedOut: false, errors: "" });
+    });
+    scratch.log.length = 0;
+    await scratch.desired([user(alice, "alice2", "aa")]);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.log.filter((line) => line.startsWith("run")), [
+      "run alice",
+      "run alice2",
+    ]);
+    assert.deepEqual(scratch.states(), { alice2: "installed" });
+    assert.deepEqual(scratch.reports.at(-1)?.users[0]?.removed, [{ kind: "leaf", id: "aa" }]);
+  }));
+
 Deno.test("the filters stay while one user's store cannot be emptied", () =>
   withDevice(async (scratch) => {
     await scratch.desired(leafed);

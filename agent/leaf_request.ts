@@ -4,6 +4,7 @@ import { Problem } from "../platform/errors.ts";
 import type { TrustStore } from "../platform/trust_store.ts";
 import { createCsr } from "./csr.ts";
 import { randomNonce, type SignatureFields, signRequest } from "./http_signature.ts";
+import { KeyRefused } from "./key_refused.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LocalClient } from "./local_client.ts";
 import {
@@ -48,6 +49,7 @@ export interface LeafRequestKeys {
  * every part of it was verified.
  *
  * @throws Problem `bundle-rejected` when the answer is not for this key, device, user and chain
+ * @throws KeyRefused when another key is needed; `key` is gone then
  */
 export async function requestLeaf(
   world: LeafRequestWorld,
@@ -64,7 +66,11 @@ export async function requestLeaf(
     (message) => world.store.sign(spkiSha256, message),
   );
   const leafSignature = signer && await signWithLeaf(world, slice, csr, signer);
-  const answer = await world.client.certificate({ csr, ...(leafSignature && { leafSignature }) });
+  const answer = await world.client.certificate({ csr, ...(leafSignature && { leafSignature }) })
+    .catch(async (error) => {
+      if (known && error instanceof KeyRefused) await removeKey(world, spkiSha256);
+      throw error;
+    });
   const bundle = await verifyBundle(answer, {
     spki,
     deviceId: slice.deviceId,
@@ -113,6 +119,12 @@ async function signWithLeaf(
     },
     { created: Math.floor((world.now() + slice.clock.offset) / 1000), nonce: randomNonce },
   );
+}
+
+/** The next request is to be with a new key. */
+async function removeKey({ store, ledger }: LeafRequestWorld, spkiSha256: string): Promise<void> {
+  await store.removeKey(spkiSha256);
+  ledger.forgetKey(spkiSha256);
 }
 
 async function createRecordedKey(

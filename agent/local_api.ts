@@ -4,6 +4,7 @@ import { bodyLimit } from "hono/body-limit";
 import type { z } from "zod";
 import { Problem, toProblem } from "../platform/errors.ts";
 import { judge } from "./contract.ts";
+import { KeyRefused } from "./key_refused.ts";
 import type { Leaving } from "./leave.ts";
 import {
   CHANNEL_LIMITS,
@@ -163,5 +164,6 @@ function answerError(error: Error, c: Context): Response {
     return c.json({ code: "internal", message: "The message is malformed." }, 422);
   }
   const { code, message } = toProblem(error);
-  return c.json({ code, message }, error instanceof Problem ? 409 : 500);
+  const keyRefused = error instanceof KeyRefused ? { keyRefused: true } : {};
+  return c.json({ code, message, ...keyRefused }, error instanceof Problem ? 409 : 500);
 }

@@ -1,5 +1,6 @@
 /** The user-agent's end of the channel to the agent. */
 import { Problem } from "../platform/errors.ts";
+import { KeyRefused } from "./key_refused.ts";
 import {
   LocalBundle,
   type LocalCertificateRequest,
@@ -49,9 +50,11 @@ export function openLocalClient(socketPath: string): LocalClient {
     }
     if (response.ok || response.status === 304) return response;
     const problem = LocalProblem.safeParse(await response.json().catch(() => undefined));
-    throw problem.success
-      ? new Problem(problem.data.code, problem.data.message)
-      : new Problem("internal", `The agent answered ${response.status} to ${path}.`);
+    if (!problem.success) {
+      throw new Problem("internal", `The agent answered ${response.status} to ${path}.`);
+    }
+    const { code, message, keyRefused } = problem.data;
+    throw keyRefused ? new KeyRefused(message) : new Problem(code, message);
   }
 
   const post = (body: unknown): RequestInit => ({

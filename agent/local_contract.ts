@@ -90,7 +90,12 @@ export const UserAgentReport = z.object({
 export const LedgerSummary = UserAgentReport.extend({ deviceId: Uuid, publicUrl: z.string() });
 
 /** An error on the channel: a {@link ../platform/errors.ts Problem}'s code and message. */
-export const LocalProblem = z.object({ code: PROBLEM_CODE, message: z.string().max(4000) });
+export const LocalProblem = z.object({
+  code: PROBLEM_CODE,
+  message: z.string().max(4000),
+  /** Set when the key that a certificate was asked for with is of no use any more. */
+  keyRefused: z.boolean().optional(),
+});
 
 /** The agent's answer to a certificate request: the server's bundle, bounded. */
 export const LocalBundle = z.object({

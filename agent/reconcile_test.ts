@@ -294,6 +294,28 @@ for (const [name, desired, actual, time, actions] of worlds) {
   });
 }
 
+Deno.test("reconcile makes room before a successor comes: there are never three leaves", () => {
+  fc.assert(fc.property(anyDesired, anyStore, anyTime, (desired, actual, time) => {
+    fc.pre(actual.leaves.length <= 2);
+    const actions = reconcile(desired, actual, time);
+    for (let step = 1; step <= actions.length; step++) {
+      const [, next] = done(desired, actual, actions.slice(0, step));
+      assert.ok(next.leaves.length <= 2);
+    }
+  }));
+});
+
+Deno.test("reconcile keeps one leaf until its successor is in", () => {
+  fc.assert(fc.property(anyDesired, anyStore, anyTime, (desired, actual, time) => {
+    fc.pre(desired.anchors !== null && actual.leaves.length > 0);
+    const actions = reconcile(desired, actual, time);
+    for (let step = 1; step <= actions.length; step++) {
+      const [, next] = done(desired, actual, actions.slice(0, step));
+      assert.ok(next.leaves.length > 0);
+    }
+  }));
+});
+
 const serial = fc.constantFrom("a", "b", "c");
 const anyLeaf = fc.record({
   serial,

@@ -140,6 +140,7 @@ export function openServerClient(options: ServerClientOptions): ServerClient {
         if (error instanceof Problem || wanted.signal?.aborted) throw error;
         throw noAnswer(options.publicUrl, error, options.now());
       }
+      refuseCached(answer);
       learnClock(clock, answer, options.now());
       const skewed = answer.status === 401 && answer.problemType === "urn:device-trust:clock-skew";
       if (skewed && attempt === 0 && !wanted.leafSignature) continue;
@@ -224,6 +225,17 @@ export function refusal(action: string, answer: ServerAnswer): Problem {
     retry ? "unreachable" : "server-refused",
     `Cannot ${action}: the agent server answered ${answer.status}${type ? ` ${type}` : ""}. ` +
       (retry ? "That may pass by itself." : "Look at the agent server's events for this device."),
+  );
+}
+
+/** A cache in between tells how old its answer is (RFC 9111, 5.1): what was true then is not now. */
+function refuseCached(answer: ServerAnswer): void {
+  const age = Number(answer.headers.get("age"));
+  if (!(age > 0)) return;
+  throw new Problem(
+    "server-refused",
+    `The answer came out of a cache, ${age} s old, and was not taken. A proxy before the agent ` +
+      "server keeps what it must not keep: have it pass everything on.",
   );
 }
 

@@ -57,6 +57,17 @@ function problem(code: string, words: RegExp) {
 
 const get = { method: "GET", path: "/x" } as const;
 
+Deno.test("an answer out of a cache is not taken, and tells no time", () =>
+  withServer(
+    (_, response) => {
+      response.writeHead(200, { age: "90", date: "Thu, 01 Jan 2026 00:00:00 GMT" }).end("{}");
+    },
+    async (client) => {
+      await assert.rejects(client.request(get), problem("server-refused", /out of a cache, 90 s/));
+      assert.equal(client.clock.known, false);
+    },
+  ));
+
 Deno.test("a request is signed, with a digest when it has a body", () =>
   withServer((_, response) => response.end(), async (client, seen) => {
     await client.request({ method: "POST", path: "/x", body: new TextEncoder().encode("{}") });

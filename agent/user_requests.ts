@@ -7,6 +7,7 @@ import { CertificateAnswer, judge } from "./contract.ts";
 import type { DeviceAccounts } from "./device_accounts.ts";
 import type { DeviceDesired } from "./device_desired.ts";
 import type { Enrolled } from "./identity.ts";
+import { KeyRefused } from "./key_refused.ts";
 import {
   certificateRequestBody,
   certificatesPath,
@@ -89,7 +90,9 @@ export class UserRequests {
       ...(request.leafSignature ? { leafSignature: request.leafSignature } : {}),
     });
     if (answer.status !== 200 && answer.status !== 201) {
-      throw refusal("obtain a certificate", answer);
+      const problem = refusal("obtain a certificate", answer);
+      const isKeys = answer.problemType === "urn:device-trust:csr-refused";
+      throw isKeys ? new KeyRefused(problem.message) : problem;
     }
     const { overlapSeconds: _, ...bundle } = parseBundle(answer);
     log.info("certificate.issued", { userId, serial: bundle.serial });

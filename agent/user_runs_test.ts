@@ -57,3 +57,16 @@ Deno.test("news that the run dealt with makes no further run", async () => {
   await runs.settle();
   assert.deepEqual(begun, ["a"]);
 });
+
+Deno.test("a run that nothing can be kept of fails the work, once the others have ended", async () => {
+  const begun: string[] = [];
+  const runs = new UserRuns(async (userId) => {
+    await turn();
+    begun.push(userId);
+    if (userId === "a") throw new Error("the disk is full");
+  }, () => true);
+  runs.start("a");
+  runs.start("b");
+  await assert.rejects(runs.settle(), /the disk is full/);
+  assert.deepEqual(begun, ["a", "b"]);
+});

@@ -178,10 +178,10 @@ Deno.test("no random mutation of a leaf or an anchor is accepted, and none gives
       }
       if (asPem(mutated) === asPem(der)) return;
       const offered = { ...good, [role]: asPem(mutated) };
-      await assert.rejects(verifyBundle(offered, expected), rejected(/was refused: its /));
+      await assert.rejects(verifyBundle(offered, expected), rejected(/(was|were) refused: its /));
       // Even a pin of the mutated bytes does not help: then the signature tells.
       if (role !== "leaf") {
-        await assert.rejects(verifyAnchors(offered, NOW), rejected(/was refused: its /));
+        await assert.rejects(verifyAnchors(offered, NOW), rejected(/(was|were) refused: its /));
       }
     }),
     { numRuns: 3000 },

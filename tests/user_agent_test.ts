@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { BROWSER_START_TIME, FILTER_READ_TIME } from "../agent/filter_timing.ts";
 import { Ledger } from "../agent/ledger.ts";
 import type { UserAgentReport } from "../agent/local_contract.ts";
+import { KeyRefused } from "../agent/key_refused.ts";
 import { ledgerPath } from "../agent/ledger_file.ts";
 import { runUserAgent } from "../agent/user_agent.ts";
 import { Problem } from "../platform/errors.ts";
@@ -95,6 +96,22 @@ Deno.test("a leaving user whose store fails keeps the ledger, which knows what i
   });
 });
 
+Deno.test("a leaving user whose removal breaks off keeps the ledger, which knows what is left", async () => {
+  await withUserAgent(async (scratch) => {
+    await runUserAgent(scratch.world);
+    scratch.slice = { ...scratch.slice, wanted: false, final: true, leaves: [] };
+    const { openStore } = scratch.world;
+    scratch.world.openStore = (options) => ({
+      ...openStore(options),
+      removeKey: () => Promise.reject(new Problem("disk-full", "No room.")),
+    });
+    assert.equal(await runUserAgent(scratch.world), "again");
+    scratch.world.openStore = openStore;
+    assert.equal(await runUserAgent(scratch.world), "done");
+    assert.deepEqual(holds(scratch), nothing);
+  });
+});
+
 Deno.test("a lost answer is asked for again with the same key", async () => {
   await withUserAgent(async (scratch) => {
     scratch.answer = () => {
@@ -108,6 +125,24 @@ Deno.test("a lost answer is asked for again with the same key", async () => {
     await runUserAgent(scratch.world);
     assert.deepEqual([...scratch.store.keys.keys()], [key]);
     assert.deepEqual(holds(scratch), whole);
+  });
+});
+
+Deno.test("a key that the server will never certify is replaced, not asked for again and again", async () => {
+  await withUserAgent(async (scratch) => {
+    scratch.answer = () => {
+      throw new Problem("unreachable", "No answer.");
+    };
+    await runUserAgent(scratch.world);
+    const [pending] = scratch.store.keys.keys();
+    scratch.answer = () => {
+      throw new KeyRefused("This key belongs to another user.");
+    };
+    await runUserAgent(scratch.world);
+    scratch.answer = undefined;
+    assert.equal(await runUserAgent(scratch.world), "done");
+    assert.equal(scratch.store.keys.size, 1);
+    assert.ok(!scratch.store.keys.has(pending ?? ""));
   });
 });
 

@@ -25,6 +25,8 @@ export class Fleet {
   /** Directory users that are not deleted. */
   readonly users: string[] = [];
   readonly invariants: Invariants;
+  /** Nobody shuts a device down any more. */
+  staysOn = false;
   /** What happens while a device is on for so long; set by who makes things happen. */
   inSession: (device: Device, milliseconds: number) => void = () => {};
   /** What may happen while a message is on its way; likewise. */
@@ -88,11 +90,12 @@ export class Fleet {
     return userId;
   }
 
-  /** Binds one of the users who are free to an account; false when none is. */
+  /** Binds one of the users who are free to an account that is; false when there is none. */
   async bind(device: Device, home: Home): Promise<boolean> {
     const { deviceId } = device;
     if (deviceId === undefined) return false;
     const { bindings } = this.server.context.store;
+    if (bindings.byAccount(deviceId, home.name)) return false;
     const taken = new Set(bindings.managedOn(deviceId).map(({ userId }) => userId));
     const free = this.users.filter((userId) => !taken.has(userId));
     if (free.length === 0) return false;
@@ -135,6 +138,7 @@ export class Fleet {
 
   #shut(device: Device): void {
     const { random, timeline, trace } = this;
+    if (this.staysOn) return;
     if (device.on) {
       const sleeps = random.chance(0.6);
       trace.count(sleeps ? "device sleeps" : "device is shut down", device.name);
@@ -147,8 +151,8 @@ export class Fleet {
   /** How long a device is on: minutes, or hours. */
   #session(): number {
     const { random } = this;
-    if (random.chance(0.7)) return random.between(5 * MINUTE, 50 * MINUTE);
-    return random.between(150 * MINUTE, 280 * MINUTE);
+    if (random.chance(0.85)) return random.between(5 * MINUTE, 40 * MINUTE);
+    return random.between(150 * MINUTE, 220 * MINUTE);
   }
 
   /** How long a device is off: hours, mostly days, now and then months. */

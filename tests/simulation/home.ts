@@ -7,6 +7,7 @@ import type { Account } from "../../platform/accounts.ts";
 import { Problem } from "../../platform/errors.ts";
 import type { CertificateRole, TrustStore } from "../../platform/trust_store.ts";
 import type { Keys, PooledKey } from "./keys.ts";
+import type { Random } from "./random.ts";
 
 /** What can be wrong with a home for a while. */
 export const HOME_TROUBLES = [
@@ -51,6 +52,8 @@ export class Home {
   /** When nothing was wanted of it, or something of another user, the last time that was seen. */
   unwantedAt = -Infinity;
   owner: string | undefined;
+  /** Hashes of certificates that somebody deleted by hand, and of keys that went, or theirs. */
+  readonly destroyed = new Set<string>();
   /** When leaves for it were issued in the last day. */
   issuedAt: number[] = [];
 
@@ -65,6 +68,34 @@ export class Home {
     const hash = sha256(der);
     if (!this.certificates.has(hash)) this.certificates.set(hash, { ...read(der), ours: false });
     return hash;
+  }
+
+  /** Somebody deletes one of our leaves, or a key of ours, by hand; false when there is none. */
+  destroy(what: "leaf" | "key", random: Random): boolean {
+    const held: [string, HeldCertificate | HeldKey][] = what === "leaf"
+      ? [...this.certificates]
+      : [...this.keys];
+    const ours = held.filter(([, { ours }]) => ours);
+    if (ours.length === 0) return false;
+    const [hash, { spkiSha256 }] = random.pick(ours);
+    this.certificates.delete(hash);
+    this.keys.delete(hash);
+    this.destroyed.add(hash).add(spkiSha256);
+    return true;
+  }
+
+  /** Somebody deletes the whole store. */
+  wipe(): void {
+    for (const hash of [...this.keys.keys(), ...this.certificates.keys()]) this.destroyed.add(hash);
+    this.keys.clear();
+    this.certificates.clear();
+  }
+
+  /** The whole home is deleted. */
+  vanish(): void {
+    this.wipe();
+    this.ledger?.close();
+    this.ledger = undefined;
   }
 
   /** The ledger as a user-agent finds it. */

@@ -1,8 +1,9 @@
 /** What must be true of a fleet, always, and what must be true once nothing has disturbed it. */
-import type { Certificate } from "../../mock_server/certificates.ts";
 import type { Device } from "./device.ts";
+import { anchorsOf, holds, isLeaf, isLive, leavesIn, ownerOf } from "./holdings.ts";
 import { type HeldCertificate, type Home, type HomeWatch, sha256 } from "./home.ts";
 import type { SimulatedServer } from "./server.ts";
+import { unsettled } from "./settled.ts";
 import { HOUR, MINUTE, SECOND, type Timeline } from "./timeline.ts";
 import type { Trace } from "./trace.ts";
 
@@ -43,20 +44,11 @@ export class Invariants {
   noteWanted(): void {
     for (const device of this.devices) {
       for (const home of device.homes.values()) {
-        const owner = this.owner(device, home);
+        const owner = ownerOf(this.server, device, home);
         if (owner === undefined || owner !== home.owner) home.unwantedAt = this.timeline.now;
         home.owner = owner;
       }
     }
-  }
-
-  /** The user whose leaf the server wants in a home. */
-  owner(device: Device, home: Home): string | undefined {
-    const { store } = this.server.context;
-    const { deviceId } = device;
-    if (deviceId === undefined || store.devices.get(deviceId)?.deletedAt !== null) return undefined;
-    if (!store.settings.current.globalCertificateDistribution) return undefined;
-    return store.bindings.byAccount(deviceId, home.name)?.userId;
   }
 
   /** Watches what our code does to a home. */
@@ -90,7 +82,11 @@ export class Invariants {
         this.#fail(device, home, `${home.issuedAt.length} leaves were issued within a day`);
       }
       if (issued?.kind === "reissue" && held.length > 0) {
-        this.#fail(device, home, "a re-issue was asked for although a live leaf and its key are there");
+        this.#fail(
+          device,
+          home,
+          "a re-issue was asked for although a live leaf and its key are there",
+        );
       }
       if (issued?.kind !== "renewal" || device.renews || !current || !holds(home, current)) return;
       if (current.renewalStart > now + 5 * SECOND) {
@@ -111,10 +107,11 @@ export class Invariants {
   /** Throws the first thing that was wrong; to be called after every step. */
   check(): void {
     for (const device of this.devices) {
-      for (const home of device.homes.values()) {
-        if (!this.isCalm(device, home)) continue;
+      const homes = [...device.homes.values()];
+      const calm = homes.filter((home) => this.isCalm(device, home));
+      for (const home of calm) {
         this.trace.counts.set("calm looks", (this.trace.counts.get("calm looks") ?? 0) + 1);
-        const wrong = this.unsettled(device, home);
+        const wrong = unsettled(this.server, device, home, calm.length === homes.length);
         if (wrong) this.#fail(device, home, `after ${CALM / MINUTE} calm minutes ${wrong}`);
       }
     }
@@ -129,93 +126,30 @@ export class Invariants {
       !this.server.misbehaves && this.timeline.now - since >= CALM;
   }
 
-  /** What is not as the server wants it: store, ledger, filter, and what the server was told. */
-  unsettled(device: Device, home: Home): string | undefined {
-    const owner = this.owner(device, home);
-    return owner === undefined
-      ? this.#unclean(device, home)
-      : this.#unfinished(device, home, owner);
-  }
-
-  #unfinished(device: Device, home: Home, userId: string): string | undefined {
-    const { deviceId = "" } = device;
-    const { store } = this.server.context;
-    const live = this.server.live(deviceId, userId);
-    const [current] = live;
-    if (!current) return "the server has issued no leaf";
-    const leaves = this.#leaves(home);
-    const missing = live.find((leaf) => !holds(home, leaf));
-    if (missing) return `leaf ${this.trace.name(missing.serial)} is not in the store`;
-    const extra = leaves.find((leaf) => !live.some(({ serial }) => serial === leaf.serial));
-    if (extra) return `leaf ${this.trace.name(extra.serial)}, which does not count, is in the store`;
-    const keys = new Set(leaves.map((leaf) => leaf.spkiSha256));
-    if ([...home.keys].some(([spki, key]) => key.ours && !keys.has(spki))) {
-      return "a key without a leaf is in the store";
-    }
-    if (this.#anchors().some((anchor) => !home.certificates.has(anchor))) {
-      return "an authority is not in the store";
-    }
-    if (current.renewalEnd < this.timeline.now - CALM) return "the leaf's window is over";
-    if (device.filter !== store.settings.current.selectionPatterns.join(" ")) {
-      return `the selection filter is ${device.filter}`;
-    }
-    const report = store.reports.get(deviceId, userId);
-    if (report?.state !== "installed" || report.serial !== current.serial) {
-      return `the server was told ${report?.state} of another leaf`;
-    }
-    return this.#unknown(home);
-  }
-
-  #unclean(device: Device, home: Home): string | undefined {
-    const record = device.state.device();
-    const { store } = this.server.context;
-    if (record?.deviceId && store.devices.get(record.deviceId)?.deletedAt !== null) {
-      return "the device has not left the server that deleted it";
-    }
-    if ([...home.certificates.values()].some(({ ours }) => ours)) {
-      return "a certificate of ours is still in the store";
-    }
-    if ([...home.keys.values()].some(({ ours }) => ours)) return "a key of ours is still there";
-    const wanted = [...device.homes.values()].some((other) => this.owner(device, other));
-    if (!wanted && device.filter !== undefined) return "the selection filter is still there";
-    for (const { userId, state } of store.reports.ofDevice(record?.deviceId ?? "")) {
-      const bound = store.bindings.get(record?.deviceId ?? "", userId);
-      if (bound?.username !== home.name || state === "removed" || state === "absent") continue;
-      return `the server was last told ${state}`;
-    }
-    return this.#unknown(home);
-  }
-
-  /** What ledger and store do not agree about. */
-  #unknown(home: Home): string | undefined {
-    const keys = home.ledger?.keys() ?? [];
-    const rows = home.ledger?.certificates() ?? [];
-    const oursKeys = [...home.keys].filter(([, { ours }]) => ours).map(([spki]) => spki);
-    if (keys.some((key) => !home.keys.has(key))) return "the ledger has a key that is not there";
-    if (oursKeys.some((key) => !keys.includes(key))) return "the ledger lacks a key";
-    if (rows.some(({ sha256 }) => !home.certificates.has(sha256))) {
-      return "the ledger has a certificate that is not there";
-    }
-    const ours = [...home.certificates].filter(([, { ours }]) => ours).map(([hash]) => hash);
-    if (ours.some((hash) => !rows.some(({ sha256 }) => sha256 === hash))) {
-      return "the ledger lacks a certificate";
-    }
-  }
-
   #removing(device: Device, home: Home, certificate: HeldCertificate): void {
     if (!certificate.ours) {
       return this.#fail(device, home, "a foreign certificate was removed (invariant 2)");
     }
     if (this.#mayEmpty(device, home)) return;
-    if (this.#anchors().includes(sha256(certificate.der))) {
+    // What another user had here goes whenever it likes.
+    const { certificates } = this.server.context.store;
+    const own = leavesIn(this.server, home).filter(({ serial }) =>
+      certificates.get(serial)?.userId === home.owner
+    );
+    if (!isLeaf(this.server, certificate)) {
+      const hash = sha256(certificate.der);
+      if (own.length === 0 || !anchorsOf(this.server, home).includes(hash)) return;
       return this.#fail(device, home, "an authority that is wanted was removed (invariant 7)");
     }
-    if (!this.#isLeaf(certificate)) return;
-    const others = this.#leaves(home).filter((leaf) => leaf !== certificate);
+    if (!own.includes(certificate)) return;
+    const others = own.filter((leaf) => leaf !== certificate);
     if (others.length === 0) {
       return this.#fail(device, home, "the only leaf was removed before its successor was in");
     }
-    if (this.#isLive(home, certificate) && !others.some((leaf) => this.#isLive(home, leaf))) {
+    if (
+      isLive(this.server, home, certificate) &&
+      !others.some((leaf) => isLive(this.server, home, leaf))
+    ) {
       this.#fail(device, home, "the last leaf that the server counts was removed (invariant 1)");
     }
     const stated = device.state.desired()?.body.includes(certificate.serial);
@@ -225,7 +159,7 @@ export class Invariants {
   }
 
   #changed(device: Device, home: Home): void {
-    if (this.#leaves(home).length > 2) {
+    if (leavesIn(this.server, home).length > 2) {
       this.#fail(device, home, "there are more than two leaves (invariant 1)");
     }
     const { ledger } = home;
@@ -233,41 +167,28 @@ export class Invariants {
     const rows = new Set(ledger?.certificates().map((row) => row.sha256));
     for (const [spki, { ours }] of home.keys) {
       if (ours && !keys.has(spki)) {
-        this.#fail(device, home, "a key is in the store that the ledger does not know (invariant 5)");
+        this.#fail(
+          device,
+          home,
+          "a key is in the store that the ledger does not know (invariant 5)",
+        );
       }
     }
     for (const [hash, { ours }] of home.certificates) {
       if (ours && !rows.has(hash)) {
-        this.#fail(device, home, "a certificate is there that the ledger does not know (invariant 5)");
+        this.#fail(
+          device,
+          home,
+          "a certificate is there that the ledger does not know (invariant 5)",
+        );
       }
     }
   }
 
   /** Whether all of ours may go: by the server's word, as the device heard it, or by its own. */
   #mayEmpty(device: Device, home: Home): boolean {
-    if (device.unenrolled || this.owner(device, home) === undefined) return true;
+    if (device.unenrolled || ownerOf(this.server, device, home) === undefined) return true;
     return home.unwantedAt >= device.goesBy;
-  }
-
-  /** Our leaves in a home. */
-  #leaves(home: Home): HeldCertificate[] {
-    return [...home.certificates.values()].filter((held) => held.ours && this.#isLeaf(held));
-  }
-
-  #isLeaf({ serial }: HeldCertificate): boolean {
-    return this.server.context.store.certificates.get(serial) !== undefined;
-  }
-
-  #isLive(home: Home, { serial, spkiSha256 }: HeldCertificate): boolean {
-    const leaf = this.server.context.store.certificates.get(serial);
-    return leaf !== undefined && leaf.revokedAt === null && leaf.notAfter > this.timeline.now &&
-      home.keys.has(spkiSha256);
-  }
-
-  /** SHA-256 of the certificates that every store shall hold. */
-  #anchors(): string[] {
-    const { root, intermediate } = this.server.context.authority;
-    return [root, intermediate].map(({ der }) => sha256(der));
   }
 
   #fail(device: Device, home: Home | undefined, what: string): void {
@@ -275,9 +196,4 @@ export class Invariants {
     if (!this.#broken) this.trace.line(`BROKEN ${message}`);
     this.#broken ??= new InvariantBroken(message);
   }
-}
-
-/** Whether a home holds a leaf and its key. */
-function holds(home: Home, leaf: Certificate): boolean {
-  return home.certificates.has(leaf.sha256) && home.keys.has(leaf.spkiSha256);
 }

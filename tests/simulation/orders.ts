@@ -92,8 +92,16 @@ export const ORDERS: Readonly<Record<string, Happening>> = {
     return fleet.admin("PUT", "settings", { selectionPatterns: [`https://portal.test:${port}`] });
   },
   "key algorithm": (fleet) => {
-    const keyAlgorithm = fleet.random.chance(0.2) ? "RSA-2048" : "P-256";
+    const keyAlgorithm = fleet.random.chance(0.05) ? "RSA-2048" : "P-256";
     return fleet.admin("PUT", "settings", { keyAlgorithm });
+  },
+  "new intermediate": async (fleet) => {
+    await fleet.server.ownAuthority();
+    await fleet.admin("POST", "authority/renew", { renew: "intermediate" });
+  },
+  "new root": async (fleet) => {
+    await fleet.server.ownAuthority();
+    await fleet.admin("POST", "authority/renew", { renew: "root" });
   },
   "overlap": (fleet) => {
     const overlapSeconds = fleet.random.pick([0, 60, 86_400, 7 * 86_400, 20 * 86_400]);

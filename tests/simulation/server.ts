@@ -28,8 +28,14 @@ const LEAF_TTL = 30 * 86_400;
 export class SimulatedServer {
   readonly #context: ServerContext;
   #apps: ServerApps;
+  /** Where its own authority is, if it has one. */
+  #folder: string | undefined;
 
-  private constructor(context: ServerContext, private readonly woken: (deviceId?: string) => void) {
+  private constructor(
+    context: ServerContext,
+    private readonly beginning: Beginning,
+    private readonly woken: (deviceId?: string) => void,
+  ) {
     this.#context = context;
     this.#apps = serverApps(context);
   }
@@ -55,9 +61,10 @@ export class SimulatedServer {
       expiresAt: null,
       maxUses: null,
     });
-    return new SimulatedServer({
+    const begun = await beginning(timeline.now);
+    const context: ServerContext = {
       store,
-      authority: await authority(timeline.now),
+      authority: begun.authority,
       now: () => new Date(timeline.now),
       random: random.bytes,
       publicUrl: "https://agents.test",
@@ -69,7 +76,8 @@ export class SimulatedServer {
       trustedProxies: [],
       faults: new FaultBoard(random.next),
       log: getLogger(["device-trust", "simulation"]),
-    }, woken);
+    };
+    return new SimulatedServer(context, begun, woken);
   }
 
   get context(): ServerContext {
@@ -116,7 +124,18 @@ export class SimulatedServer {
 
   /** Certificates that bear our names and are not ours. */
   get foreign(): readonly Uint8Array[] {
-    return STRANGERS;
+    return this.beginning.foreign;
+  }
+
+  /** Gives this life a copy of the authority that it may renew. */
+  async ownAuthority(): Promise<void> {
+    if (this.#folder !== undefined) return;
+    this.#folder = await Deno.makeTempDir({ prefix: "device-trust-simulation-" });
+    Deno.mkdirSync(`${this.#folder}/1`);
+    for (const [path, bytes] of this.beginning.files) {
+      Deno.writeFileSync(`${this.#folder}/${path}`, bytes);
+    }
+    this.#context.authority = await openAuthority(this.#folder, { now: this.#context.now() });
   }
 
   /** What its timer does. */
@@ -132,6 +151,7 @@ export class SimulatedServer {
 
   close(): void {
     this.#context.store.close();
+    if (this.#folder !== undefined) Deno.removeSync(this.#folder, { recursive: true });
   }
 }
 
@@ -148,31 +168,41 @@ class Waking extends Changes {
   }
 }
 
-let made: Promise<Authority> | undefined;
-const STRANGERS: Uint8Array[] = [];
-
-/** Every life begins at the same instant, with the same authority and the same strangers. */
-function authority(now: number): Promise<Authority> {
-  return made ??= Promise.all([makeAuthority(now), makeAuthority(now)])
-    .then(async ([ours, stranger]) => {
-      const leaf = await issueLeaf(stranger, {
-        spki: parseCertificatePem(stranger.root.pem).spki,
-        nameSuffix: "01234567",
-        deviceId: "11111111-1111-4111-8111-111111111111",
-        userId: "22222222-2222-4222-8222-222222222222",
-        crlUrl: "https://strangers.test/crl",
-        now: new Date(now),
-        ttlSeconds: 10 * LEAF_TTL,
-      });
-      STRANGERS.push(leaf.der, stranger.root.der, stranger.intermediate.der);
-      return ours;
-    });
+/** What all lives of this process share: each begins at the same instant. */
+interface Beginning {
+  authority: Authority;
+  /** The files of the authority, by their paths. */
+  files: ReadonlyMap<string, Uint8Array>;
+  /** Certificates of an authority of the same names. */
+  foreign: readonly Uint8Array[];
 }
 
-async function makeAuthority(now: number): Promise<Authority> {
+let begun: Promise<Beginning> | undefined;
+
+/** The beginning of every life. */
+function beginning(now: number): Promise<Beginning> {
+  return begun ??= begin(new Date(now));
+}
+
+async function begin(now: Date): Promise<Beginning> {
   const folder = await Deno.makeTempDir({ prefix: "device-trust-simulation-" });
   try {
-    return await openAuthority(`${folder}/ca`, { now: new Date(now) });
+    const authority = await openAuthority(`${folder}/ca`, { now });
+    const stranger = await openAuthority(`${folder}/stranger`, { now });
+    const leaf = await issueLeaf(stranger, {
+      spki: parseCertificatePem(stranger.root.pem).spki,
+      nameSuffix: "01234567",
+      deviceId: "11111111-1111-4111-8111-111111111111",
+      userId: "22222222-2222-4222-8222-222222222222",
+      crlUrl: "https://strangers.test/crl",
+      now,
+      ttlSeconds: 10 * LEAF_TTL,
+    });
+    const files = new Map<string, Uint8Array>();
+    for (const { name } of Deno.readDirSync(`${folder}/ca/1`)) {
+      files.set(`1/${name}`, Deno.readFileSync(`${folder}/ca/1/${name}`));
+    }
+    return { authority, files, foreign: [leaf.der, stranger.root.der, stranger.intermediate.der] };
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -10,9 +10,11 @@ export class Trace {
   readonly counts = new Map<string, number>();
   readonly #hash = createHash("sha256");
   readonly #lines: string[] = [];
-  readonly #names = new Map<string, string>();
 
-  constructor(private readonly now: () => number, private readonly print?: (line: string) => void) {}
+  constructor(
+    private readonly now: () => number,
+    private readonly print?: (line: string) => void,
+  ) {}
 
   /** Adds a line. */
   line(text: string): void {
@@ -27,13 +29,6 @@ export class Trace {
   count(kind: string, more = ""): void {
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
     this.line(more ? `${kind}: ${more}` : kind);
-  }
-
-  /** A name for something random: the first is `1`. */
-  name(random: string): string {
-    const known = this.#names.get(random) ?? `#${this.#names.size + 1}`;
-    this.#names.set(random, known);
-    return known;
   }
 
   /** The last lines. */

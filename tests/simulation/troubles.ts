@@ -1,7 +1,7 @@
 /** What goes wrong in a fleet, by chance: each thing that happens is counted, and ends some day. */
 import { type Device, VICTIMS } from "./device.ts";
 import type { Fleet } from "./fleet.ts";
-import { type Home, HOME_TROUBLES } from "./home.ts";
+import { HOME_TROUBLES } from "./home.ts";
 import { BAD_FOR, NETWORK_FAULTS } from "./network.ts";
 import { DAY, HOUR, MINUTE } from "./timeline.ts";
 
@@ -58,6 +58,8 @@ export const TROUBLES: Readonly<Record<string, Happening>> = {
     const { random, timeline } = fleet;
     const home = fleet.anyHome();
     home.trouble = random.pick(HOME_TROUBLES);
+    // An account that is deleted takes its home along.
+    if (home.trouble === "account-missing") home.vanish();
     fleet.trace.count(`home ${home.trouble}`, home.name);
     timeline.after(random.between(5 * MINUTE, random.pick([2 * HOUR, 2 * DAY])), () => {
       home.trouble = undefined;
@@ -68,29 +70,16 @@ export const TROUBLES: Readonly<Record<string, Happening>> = {
     const { random, timeline } = fleet;
     const device = fleet.focus;
     device.diskFull = true;
-    timeline.after(random.between(5 * MINUTE, HOUR), () => {
+    timeline.after(random.between(5 * MINUTE, 15 * MINUTE), () => {
       device.diskFull = false;
       device.disturb();
     });
   },
-  "leaf deleted by hand": (fleet) => {
-    const home = fleet.anyHome();
-    const leaves = [...home.certificates].filter(([, { ours }]) => ours);
-    if (leaves.length === 0) return false;
-    home.certificates.delete(fleet.random.pick(leaves)[0]);
-    home.disturbedAt = fleet.timeline.now;
-  },
-  "key deleted by hand": (fleet) => {
-    const home = fleet.anyHome();
-    const keys = [...home.keys].filter(([, { ours }]) => ours);
-    if (keys.length === 0) return false;
-    home.keys.delete(fleet.random.pick(keys)[0]);
-    home.disturbedAt = fleet.timeline.now;
-  },
+  "leaf deleted by hand": (fleet) => destroy(fleet, "leaf"),
+  "key deleted by hand": (fleet) => destroy(fleet, "key"),
   "store wiped": (fleet) => {
     const home = fleet.anyHome();
-    home.certificates.clear();
-    home.keys.clear();
+    home.wipe();
     home.disturbedAt = fleet.timeline.now;
   },
   "foreign things": (fleet) => {
@@ -100,6 +89,12 @@ export const TROUBLES: Readonly<Record<string, Happening>> = {
     for (const der of fleet.server.foreign) home.plant(der);
   },
 };
+
+function destroy(fleet: Fleet, what: "leaf" | "key"): void | false {
+  const home = fleet.anyHome();
+  if (!home.destroy(what, fleet.random)) return false;
+  home.disturbedAt = fleet.timeline.now;
+}
 
 function setClock(fleet: Fleet, device: Device, error: number): void {
   const { trace } = fleet;

@@ -16,7 +16,7 @@ import { HOUR, SECOND } from "./timeline.ts";
 import { doWork, type WorkMessage } from "./work.ts";
 
 /** How long a service manager waits before it starts an agent again that ended by itself. */
-const RESTART = 10 * SECOND;
+const RESTART = 30 * SECOND;
 
 /** The agent of one device from its start to its end. */
 export class Watch {
@@ -33,9 +33,11 @@ export class Watch {
     this.#askIn(device.world.random.between(100, 3 * SECOND));
   }
 
-  /** The server has news. Whoever waits after a failure goes on waiting. */
+  /** The server has news, also when they are taken back by then. After a failure it goes on waiting. */
   woken(): void {
-    if (this.#failures === 0) this.#askIn(this.device.world.random.between(10, 500));
+    if (this.#failures > 0) return;
+    this.#etag = undefined;
+    this.#askIn(this.device.world.random.between(10, 500));
   }
 
   /** The wall clock moved otherwise than the steady one, or the machine slept. */

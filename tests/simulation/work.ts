@@ -1,5 +1,6 @@
 /** One piece of the agent's work, as its worker process does it, with the user-agents that it runs. */
 import { DeviceWorker, type WorkerWorld } from "../../agent/device_worker.ts";
+import { KeyRefused } from "../../agent/key_refused.ts";
 import { leave } from "../../agent/leave.ts";
 import type { LocalClient } from "../../agent/local_client.ts";
 import {
@@ -49,12 +50,14 @@ export async function doWork(
     return await work.run(message);
   } catch (error) {
     process.dead = true;
-    await work.ended();
     if (doomed?.victim === "device" && doomed.fuse.acts <= 0) return { end: "device-killed" };
     trace.line(`${device.name} worker failed: ${toProblem(error).message}`);
     return { end: "failed" };
   } finally {
-    if (doomed && doomed.fuse.acts <= 0) device.fuse = undefined;
+    if (doomed && doomed.fuse.acts <= 0) {
+      device.fuse = undefined;
+      device.disturb();
+    }
     work.close();
   }
 }
@@ -93,7 +96,8 @@ class Work {
       now: device.now,
       random: device.world.random.next,
       // Nothing of this work is to be told, or touched, before all of it is done.
-      pause: (_, signal) => new Promise((resolve) => signal.addEventListener("abort", () => resolve())),
+      pause: (_, signal) =>
+        new Promise((resolve) => signal.addEventListener("abort", () => resolve())),
       openChannel: () => {},
     };
     this.#worker = new DeviceWorker(this.#world);
@@ -112,11 +116,6 @@ class Work {
     if (this.#worker.isClean()) await this.#leave();
     const nextTry = this.#worker.nextTry();
     return { end: refused ? "refused" : "done", ...(nextTry === undefined ? {} : { nextTry }) };
-  }
-
-  /** Resolves when no user-agent runs any more. */
-  async ended(): Promise<void> {
-    await this.#turn.catch(() => {});
   }
 
   close(): void {
@@ -200,7 +199,7 @@ class Work {
       } catch (error) {
         if (this.process.dead) throw new Problem("unreachable", "The agent is gone.");
         const { code, message } = toProblem(error);
-        throw new Problem(code, message);
+        throw error instanceof KeyRefused ? new KeyRefused(message) : new Problem(code, message);
       }
     };
     return {
