@@ -6,6 +6,7 @@ import { openLog } from "./log.ts";
 import { pause } from "./pause.ts";
 import { lockAgent, openDevice, workWorld } from "./processes.ts";
 import type { WorkWorld } from "./work.ts";
+import { isThere } from "../platform/presence.ts";
 
 /** Something to have done on this device. */
 export interface DeviceAction<T> {
@@ -64,15 +65,5 @@ async function throughAgent<T>(socket: string, { path, body, read }: DeviceActio
     );
   } finally {
     client.close();
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }

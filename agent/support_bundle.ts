@@ -18,6 +18,7 @@ import { statusText } from "./status_text.ts";
 import { tarArchive } from "./tar.ts";
 import { jsonText, oneLine } from "./text_lines.ts";
 import { VERSION } from "./version.ts";
+import { isThere } from "../platform/presence.ts";
 
 /** What a bundle is made of. */
 export interface BundleWorld {
@@ -147,17 +148,6 @@ function knownSecrets({ platform }: BundleWorld): string[] {
     return bytes ? new TextDecoder().decode(bytes).split("\n").map((line) => line.trim()) : [];
   });
   return [...texts.filter((line) => !line.startsWith("-----")), ...userInfo(config.proxy ?? "")];
-}
-
-/** Whether anything is there, a link too. */
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 /** Undefined where it does not work: what cannot be read cannot be told either. */

@@ -3,6 +3,7 @@ import { userPlatform } from "../platform/platform.ts";
 import { openLocalClient } from "./local_client.ts";
 import { accountSockets } from "./sockets.ts";
 import type { UserWorld } from "./user_agent.ts";
+import { isThere } from "../platform/presence.ts";
 
 /** Opens it. The store is opened when a run needs it. */
 export async function openUserWorld(root: string | undefined): Promise<UserWorld> {
@@ -10,7 +11,7 @@ export async function openUserWorld(root: string | undefined): Promise<UserWorld
   const sockets = accountSockets(platform.paths, platform.uid);
   return {
     // The worker's own socket is there while one works; else the agent's door leads to one.
-    client: openLocalClient(exists(sockets.worker) ? sockets.worker : sockets.agent),
+    client: openLocalClient(isThere(sockets.worker) ? sockets.worker : sockets.agent),
     stateDir: platform.stateDir,
     checkHome: () => platform.checkHome(),
     openStore: (options) => platform.openStore(options),
@@ -20,14 +21,4 @@ export async function openUserWorld(root: string | undefined): Promise<UserWorld
     random: Math.random,
     sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
   };
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
