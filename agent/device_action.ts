@@ -1,12 +1,12 @@
 /** What an administrator's command has done: by the agent that runs, or here when none does. */
 import { Problem } from "../platform/errors.ts";
+import { isThere } from "../platform/presence.ts";
 import { readIdentity } from "./identity.ts";
 import { lockHolder } from "./lock.ts";
 import { openLog } from "./log.ts";
 import { pause } from "./pause.ts";
 import { lockAgent, openDevice, workWorld } from "./processes.ts";
 import type { WorkWorld } from "./work.ts";
-import { isThere } from "../platform/presence.ts";
 
 /** Something to have done on this device. */
 export interface DeviceAction<T> {

@@ -8,6 +8,7 @@ import { Problem, toProblem } from "../platform/errors.ts";
 import { readRegularFile, writeFileAtomic } from "../platform/files.ts";
 import type { DoctorPlatform, SystemFacts } from "../platform/platform.ts";
 import type { SupportFacts } from "../platform/linux/support_facts.ts";
+import { isThere } from "../platform/presence.ts";
 import { type Config, readConfig } from "./config.ts";
 import { doctorText } from "./doctor.ts";
 import type { Check } from "./doctor_check.ts";
@@ -18,7 +19,6 @@ import { statusText } from "./status_text.ts";
 import { tarArchive } from "./tar.ts";
 import { jsonText, oneLine } from "./text_lines.ts";
 import { VERSION } from "./version.ts";
-import { isThere } from "../platform/presence.ts";
 
 /** What a bundle is made of. */
 export interface BundleWorld {

@@ -1,9 +1,9 @@
 /** The user-agent's real world: the agent's socket, this user's store, the system's clock. */
 import { userPlatform } from "../platform/platform.ts";
+import { isThere } from "../platform/presence.ts";
 import { openLocalClient } from "./local_client.ts";
 import { accountSockets } from "./sockets.ts";
 import type { UserWorld } from "./user_agent.ts";
-import { isThere } from "../platform/presence.ts";
 
 /** Opens it. The store is opened when a run needs it. */
 export async function openUserWorld(root: string | undefined): Promise<UserWorld> {
