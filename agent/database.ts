@@ -37,7 +37,9 @@ export class DamagedDatabase extends Error {
  * @throws Problem `disk-full`, or `internal` when the file cannot be written
  */
 export function openDatabase(path: string, migrations: readonly string[]): DatabaseSync {
-  const umask = Deno.build.os === "windows" ? undefined : Deno.umask(0o077);
+  const makesFile = path !== ":memory:" && Deno.build.os !== "windows";
+  // All threads of a process share it, so it is set for files alone.
+  const umask = makesFile ? Deno.umask(0o077) : undefined;
   try {
     return explained(path, () => openMigrated(path, migrations));
   } finally {

@@ -39,8 +39,11 @@ function unequipped(
   if (current.renewalEnd < server.context.now().getTime() - LATE) {
     return "the current leaf's window is over";
   }
-  // An elder whose key is lost is lost; the current one is replaced.
-  const wanted = live.filter((leaf) => leaf === current || !home.destroyed.has(leaf.spkiSha256));
+  // An elder whose key is lost is lost, and one that never came to be installed; the current one is
+  // replaced.
+  const wanted = live.filter((leaf) =>
+    leaf === current || (leaf.installedAt !== null && !home.destroyed.has(leaf.spkiSha256))
+  );
   if (wanted.some((leaf) => !holds(home, leaf))) return "a leaf that counts is not in the store";
   const leaves = leavesIn(server, home);
   if (leaves.some((leaf) => !live.some(({ serial }) => serial === leaf.serial))) {

@@ -15,7 +15,9 @@ Deno.test("the same seed gives the same life, whatever keys were drawn", async (
 
 Deno.test(`${SEEDS} fleets get into every trouble there is, and break no invariant`, async () => {
   const seeds = Array.from({ length: SEEDS }, (_, at) => at + 1);
+  const umask = Deno.umask();
   const { count, counts, failed } = await liveAll(seeds, { jobs: navigator.hardwareConcurrency });
+  assert.equal(Deno.umask(), umask, "threads share it with every test that comes after");
   const { seed, failure } = failed ?? {};
   assert.equal(
     failure,
