@@ -2,6 +2,7 @@
  * The user's ledger: `ledger.db` in the user's own state folder, our record of what we put where,
  * written before the thing itself. It holds no secret. Times are milliseconds since 1970, local.
  */
+import { createHash } from "node:crypto";
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import type { CreatedPath, KeyAlgorithm } from "../platform/trust_store.ts";
 import { explained, openDatabase } from "./database.ts";
@@ -67,7 +68,8 @@ export class Ledger {
   /** A key of ours by its SPKI hash: DER SubjectPublicKeyInfo and kind. */
   key(spkiSha256: string): { spki: Uint8Array; algorithm: KeyAlgorithm } | undefined {
     const row = this.#get("SELECT spki, algorithm FROM key WHERE spki_sha256 = ?", spkiSha256);
-    if (!(row?.spki instanceof Uint8Array)) return undefined;
+    // A row that its own name contradicts is of no key.
+    if (!(row?.spki instanceof Uint8Array) || sha256(row.spki) !== spkiSha256) return undefined;
     return { spki: row.spki, algorithm: row.algorithm === "RSA-2048" ? "RSA-2048" : "P-256" };
   }
 
@@ -186,3 +188,7 @@ export class Ledger {
 }
 
 type Row = Record<string, SQLOutputValue>;
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
