@@ -94,19 +94,21 @@ function open(portal: Portal, ca: string): Promise<TLSSocket> {
 
 /** Asks for a verdict on a connection that is open. */
 function managed(socket: TLSSocket): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    let text = "";
-    socket.on("data", function take(data) {
-      text += data.toString();
-      const verdict = /"managed":(true|false)[^]*\}$/.exec(text)?.[1];
-      if (verdict === undefined) return;
-      socket.off("data", take);
-      resolve(verdict === "true");
-    });
-    socket.once("close", () => reject(new Error(`The portal closed a connection: ${text}`)));
-    socket.write(
-      "GET /challenge?user=alice@example.com&resource=mail HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    );
+  const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+  let text = "";
+  const take = (data: Uint8Array) => {
+    text += new TextDecoder().decode(data);
+    const verdict = /"managed":(true|false)[^]*\}$/.exec(text)?.[1];
+    if (verdict !== undefined) resolve(verdict === "true");
+  };
+  const end = () => reject(new Error(`The portal closed a connection: ${text}`));
+  socket.on("data", take);
+  socket.once("close", end);
+  const path = "/challenge?user=alice@example.com&resource=mail";
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+  return promise.finally(() => {
+    socket.off("data", take);
+    socket.off("close", end);
   });
 }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { TextLineStream } from "../agent/text_lines.ts";
 import { NAMESPACES, storyCommand, testInPrivateRoot } from "./private_root.ts";
+import { until } from "./product.ts";
 import { testWith } from "./skip.ts";
 
 const STORY = fileURLToPath(new URL("private_root_story.ts", import.meta.url));
@@ -17,7 +18,8 @@ testWith(
     const lines = story.stdout.pipeThrough(new TextDecoderStream())
       .pipeThrough(new TextLineStream());
     for await (const line of lines) if (line.includes("stays")) break;
-    assert.deepEqual(processesOf(60_601).length, 1);
+    // It says so before it has become that user.
+    await until("its process is that user's", () => processesOf(60_601).length === 1);
     assert.deepEqual(outside(), before);
     // What the end of the player's process does.
     await story.stdin.close();

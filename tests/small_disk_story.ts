@@ -97,6 +97,8 @@ await tellStory(async (step) => {
     await step(`${POLICIES} ${trouble.name}: a leaf without its filter, and back`, async () => {
       await server.distribute(false);
       await untilRemoved();
+      // What is shared goes last.
+      await until("the filter is gone", () => !existsSync(FILTER));
       await trouble.begin(POLICIES);
       await server.distribute(true);
       await device.untilUsers("both have a leaf", ({ state }) => state === "installed");
