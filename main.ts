@@ -290,6 +290,8 @@ function write(stream: { writeSync(bytes: Uint8Array): number }): (text: string)
 const OUTPUT = { out: write(Deno.stdout), err: write(Deno.stderr) };
 
 async function main(args: readonly string[]): Promise<number> {
+  // Once and for all threads, which share it: files that do not say otherwise are their owner's alone.
+  if (Deno.build.os !== "windows") Deno.umask(0o077);
   try {
     const quick = quickArguments(args);
     return quick ? await runQuick(quick) : await runCommandLine(args);

@@ -29,7 +29,7 @@ export class DamagedDatabase extends Error {
 }
 
 /**
- * Opens (or creates, 0600) the database at `path` and brings it to the newest version: one
+ * Opens (or creates, as the umask has it) the database at `path` and brings it to the newest version: one
  * migration a version, each applied once and in one transaction.
  *
  * @throws NewerDatabase when the file was written by a newer version
@@ -37,14 +37,7 @@ export class DamagedDatabase extends Error {
  * @throws Problem `disk-full`, or `internal` when the file cannot be written
  */
 export function openDatabase(path: string, migrations: readonly string[]): DatabaseSync {
-  const makesFile = path !== ":memory:" && Deno.build.os !== "windows";
-  // All threads of a process share it, so it is set for files alone.
-  const umask = makesFile ? Deno.umask(0o077) : undefined;
-  try {
-    return explained(path, () => openMigrated(path, migrations));
-  } finally {
-    if (umask !== undefined) Deno.umask(umask);
-  }
+  return explained(path, () => openMigrated(path, migrations));
 }
 
 /** Does something with the database at `path`; what SQLite refuses is told as people need it. */

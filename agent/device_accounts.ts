@@ -2,6 +2,7 @@
 import type { Account } from "../platform/accounts.ts";
 import { Problem, toProblem } from "../platform/errors.ts";
 import type { UserRow } from "./state.ts";
+import { isEmpty } from "./user_rows.ts";
 
 /** Accounts that are looked up at once: each may take a process, and a device has many users. */
 const AT_ONCE = 32;
@@ -58,16 +59,16 @@ export class DeviceAccounts {
 
 /**
  * Looks every row's account up. An account serves one user: one that the desired state wants comes
- * before one that is to be removed, whose things the other's user-agent removes.
+ * before one that is to be removed, whose things the other's user-agent removes, and that one before
+ * one who never had anything.
  */
 export async function findAccounts(
   rows: readonly UserRow[],
   isWanted: (userId: string) => boolean,
   lookUp: (username: string) => Promise<Account>,
 ): Promise<AccountFinding[]> {
-  const wantedFirst = rows.toSorted((a, b) =>
-    Number(isWanted(b.userId)) - Number(isWanted(a.userId))
-  );
+  const rank = (row: UserRow) => Number(isWanted(row.userId)) * 2 + Number(!isEmpty(row));
+  const wantedFirst = rows.toSorted((a, b) => rank(b) - rank(a));
   const look = async (row: UserRow) => {
     try {
       return { row, account: await lookUp(row.username) };

@@ -55,6 +55,14 @@ Deno.test("two wanted users on one account: the second is told so", async () => 
   });
 });
 
+Deno.test("while nobody is wanted, a reused account serves who still has something there", async () => {
+  const held: UserRow = { ...row("old", "alice"), state: "installed", checkedAt: 1 };
+  assert.deepEqual(await findings([row("new", "ALICE2"), held], []), {
+    old: "served",
+    new: "gone",
+  });
+});
+
 Deno.test("a reused account serves its new user, whose user-agent removes the old one's", async () => {
   const rows = [row("old", "alice"), row("new", "ALICE2")];
   assert.deepEqual(await findings(rows, ["new"]), { new: "served", old: "gone" });

@@ -31,14 +31,10 @@ export function workerControlSocket(paths: SystemPaths): string {
  */
 export function bindSocket<T>(path: string, owner: number | undefined, listen: () => T): T {
   removeSocket(path);
-  const umask = Deno.umask(0o177);
-  try {
-    const listener = listen();
-    if (owner !== undefined) Deno.chownSync(path, owner, null);
-    return listener;
-  } finally {
-    Deno.umask(umask);
-  }
+  const listener = listen();
+  Deno.chmodSync(path, 0o600);
+  if (owner !== undefined) Deno.chownSync(path, owner, null);
+  return listener;
 }
 
 /** Removes a socket; absent is success. */

@@ -38,7 +38,7 @@ export type RunCommand = (command: Command) => Promise<CommandResult>;
 
 /**
  * {@link RunCommand} on the real system. The program leads a session and process group of its own,
- * has no standard input but `input`, and makes files for nobody but its user (umask 077).
+ * has no standard input but `input`.
  */
 export const runCommand: RunCommand = async ({ timeoutMs, signal, ...command }) => {
   const child = start(command);
@@ -81,7 +81,6 @@ function start(
 ): Deno.ChildProcess {
   const [program, ...args] = argv;
   const windows = Deno.build.os === "windows";
-  const umask = windows ? 0 : Deno.umask(0o077);
   try {
     return new Deno.Command(program, {
       args,
@@ -96,8 +95,6 @@ function start(
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Problem("internal", `Cannot start ${program}: ${why}`, { cause: error });
-  } finally {
-    if (!windows) Deno.umask(umask);
   }
 }
 

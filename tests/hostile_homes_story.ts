@@ -14,7 +14,7 @@ import {
   SCRATCH,
   tellStory,
 } from "./private_root.ts";
-import { driveDevice, startMockServer } from "./product.ts";
+import { driveDevice, startMockServer, until } from "./product.ts";
 
 /** What is planted at a path of a home, and the place of a link's target among others' things. */
 const PATHS: readonly [path: string, counterpart: string][] = [
@@ -153,7 +153,9 @@ await tellStory(async (step) => {
   await step("OFF and unenrolled, no filter is left, and the rest is as it was", async () => {
     await server.distribute(false);
     await device.untilUsers("nobody holds anything", ({ state }) => state === "removed");
-    assert.equal(await execute("find", "/etc", "-name", policyFileName(DEFAULT_BRAND)), "");
+    // What is shared goes last.
+    const filters = () => execute("find", "/etc", "-name", policyFileName(DEFAULT_BRAND));
+    await until("no filter is left", async () => await filters() === "");
     await device.unenroll();
     await device[Symbol.asyncDispose]();
     for (const { path } of ledgers) delete plantedBefore[path];

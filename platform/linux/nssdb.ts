@@ -233,23 +233,15 @@ class Nssdb implements NssdbStore {
   #openOne(directory: NssDirectory): NssDatabase {
     const now = this.#options.now ?? (() => performance.now());
     const nss = this.#library();
-    const umask = Deno.umask(0o077);
-    try {
-      if (!databaseExists(directory)) {
-        makeFolders(directory, this.#options.recordPath);
-        this.#options.recordPath({
-          path: `${directory.path}/${CERTIFICATE_FILE}`,
-          kind: "database",
-        });
-      }
-      return NssDatabase.open(nss, directory.path, {
-        deadline: now() + (this.#options.lockTimeout ?? 60_000),
-        now,
-        pause: this.#options.pause ?? pause,
-      });
-    } finally {
-      Deno.umask(umask);
+    if (!databaseExists(directory)) {
+      makeFolders(directory, this.#options.recordPath);
+      this.#options.recordPath({ path: `${directory.path}/${CERTIFICATE_FILE}`, kind: "database" });
     }
+    return NssDatabase.open(nss, directory.path, {
+      deadline: now() + (this.#options.lockTimeout ?? 60_000),
+      now,
+      pause: this.#options.pause ?? pause,
+    });
   }
 
   #library(): Nss {

@@ -25,7 +25,7 @@ export interface UserProcessWorld {
 
 /**
  * Runs a program as the account's user to its end: uid, gid, supplementary groups and environment
- * are that user's and nothing of ours is inherited; umask 077; it ends when we do. Throws `Problem`
+ * are that user's and nothing of ours but the umask is inherited; it ends when we do. Throws `Problem`
  * `internal` when it cannot be started.
  */
 export function startAsUser(

@@ -61,6 +61,7 @@ export class Device {
   watch: Watch | undefined;
   /** Its id at the server, from enrolment until it has left. */
   deviceId: string | undefined;
+  enrolledAt = -Infinity;
   #key: DeviceKey | undefined;
   #state: State;
 
@@ -173,6 +174,7 @@ export class Device {
       this.#state.saveSync({ clockOffset: clock.offset });
       this.#state.saveDevice(device);
       this.deviceId = deviceId;
+      this.enrolledAt = this.world.timeline.now;
       return true;
     } catch {
       return false;

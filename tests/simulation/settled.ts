@@ -85,8 +85,9 @@ function unclean(server: SimulatedServer, device: Device, home: Home): string | 
   const { store } = server.context;
   const { deviceId } = device;
   if (deviceId === undefined || store.devices.get(deviceId)?.deletedAt !== null) return undefined;
-  const told = store.reports.ofDevice(deviceId).find(({ userId, state }) =>
-    store.bindings.get(deviceId, userId)?.username === home.name &&
+  const told = store.reports.ofDevice(deviceId).find(({ userId, state, at }) =>
+    // Who has left without being able to say so, and came back, knows nothing of earlier users.
+    at > device.enrolledAt && store.bindings.get(deviceId, userId)?.username === home.name &&
     state !== "removed" && state !== "absent"
   );
   return told && `the server was last told ${told.state}`;

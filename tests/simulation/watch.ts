@@ -35,7 +35,7 @@ export class Watch {
 
   /** The server has news, also when they are taken back by then. After a failure it goes on waiting. */
   woken(): void {
-    if (this.#failures > 0) return;
+    if (this.#failures > 0 && this.#asking) return;
     this.#etag = undefined;
     this.#askIn(this.device.world.random.between(10, 500));
   }
@@ -44,6 +44,7 @@ export class Watch {
   jumped(): void {
     this.#stopped = false;
     this.#failures = 0;
+    this.clock.known = false;
     this.#askIn(SECOND);
     this.#retryIn(SECOND);
   }
@@ -68,6 +69,7 @@ export class Watch {
 
   async #ask(): Promise<void> {
     const { device } = this;
+    this.#asking = undefined;
     const identity = device.identity();
     if (!identity) return;
     if (device.state.device()?.leaving) {
@@ -128,8 +130,8 @@ export class Watch {
     const result = await doWork(device, message, this.clock);
     if (result.end === "device-killed") return device.crashed();
     if (device.state.device() === undefined) return device.left();
-    if (result.end === "done") this.#failures = 0;
-    else this.#failed();
+    if (result.end !== "done") this.#failed();
+    else if (this.#etag !== undefined) this.#failures = 0;
     const { nextTry } = result;
     if (nextTry !== undefined) {
       this.#retryIn(Math.min(Math.max(nextTry - device.now(), 100), HOUR));
