@@ -77,7 +77,9 @@ export async function unenrollCommand(root: string | undefined, output: Output):
     output.err(`${oneLine(`${username}: ${message}`)}\n`);
   }
   if (leaving.clean) output.out("Unenrolled; nothing of it is left on this device.\n");
-  else output.err("Not everything could be removed yet; the agent tries again while it runs.\n");
+  else {output.err(
+      "Not everything could be removed yet. A running agent tries again; without one, run this again.\n",
+    );}
   return leaving.clean ? EXIT.done : EXIT.attention;
 }
 

@@ -1,6 +1,7 @@
 /** `unenroll` through a running agent and without one, with a server and without one. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
 import { homeOf } from "./device_root.ts";
 import { type DrivenServer, runProgram, until } from "./product.ts";
 import {
@@ -98,6 +99,51 @@ for (const agentRuns of [true, false]) {
   );
 }
 
+testWith(
+  ["libnss3"],
+  "unenroll names who holds a user's store, and the next one ends it",
+  () =>
+    withLeaf(false, async (world) => {
+      const { root, program, server, device } = world;
+      const database = new DatabaseSync(`${homeOf(root, "alice")}/.pki/nssdb/cert9.db`);
+      database.exec("BEGIN EXCLUSIVE");
+      const first = await runProgram(program, ["unenroll"]);
+      assert.equal(first.code, 4, first.err);
+      assert.match(first.err, /^alice: .* holds .*nssdb.*close the browsers/m);
+      assert.deepEqual(await devicesOf(server), [], "the server knows at once");
+      assert.equal((await device.status()).device.enrolled, true);
+      assert.ok(tracesLeft(world).includes("device key"), "as long as anything is left");
+
+      database.exec("ROLLBACK");
+      database.close();
+      const second = await runProgram(program, ["unenroll"]);
+      assert.equal(second.code, 0, second.err);
+      assert.deepEqual(tracesLeft(world), []);
+    }),
+);
+
+testWith(
+  ["libnss3", "certutil"],
+  "unenroll keeps the agent while a user's store has a password, and then removes everything",
+  () =>
+    withLeaf(true, async (world) => {
+      const { root, folder, program, device } = world;
+      const nssdb = `sql:${homeOf(root, "alice")}/.pki/nssdb`;
+      const [empty, secret] = [`${folder}/empty`, `${folder}/secret`];
+      await Deno.writeTextFile(empty, "\n");
+      await Deno.writeTextFile(secret, "secret\n");
+      await certutil("-W", "-d", nssdb, "-f", empty, "-@", secret);
+      const first = await runProgram(program, ["unenroll"]);
+      assert.equal(first.code, 4, first.err);
+      assert.match(first.err, /^alice: .* protected by a password/m);
+      assert.equal((await device.status()).device.enrolled, true);
+
+      await certutil("-W", "-d", nssdb, "-f", secret, "-@", empty);
+      await until("the agent has removed the rest", () => tracesLeft(world).length === 0);
+      await until("it is not enrolled", async () => !(await device.status()).device.enrolled);
+    }),
+);
+
 Deno.test("unenroll waits for an agent that has not yet seen that it was enrolled", () =>
   withDevice(async ({ root, program, server, device }) => {
     await using agent = startProgram(program, ["agent"]);
@@ -119,4 +165,9 @@ async function devicesOf(server: DrivenServer): Promise<unknown[]> {
   assert.ok(typeof answer === "object" && answer !== null && "items" in answer);
   assert.ok(Array.isArray(answer.items));
   return answer.items;
+}
+
+async function certutil(...args: string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command("certutil", { args }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
 }
