@@ -1,6 +1,6 @@
 /** Does what reconcile says to one user's store: ledger first, then the thing, then a look at it. */
 import { sameBytes } from "../ca/der.ts";
-import type { RunningBrowser } from "../platform/linux/running_browsers.ts";
+import type { RunningBrowser } from "../platform/findings.ts";
 import type { StoreContents } from "../platform/trust_store.ts";
 import type { RemovedItem } from "./contract.ts";
 import { BROWSER_START_TIME, FILTER_READ_TIME, filterReadAt } from "./filter_timing.ts";

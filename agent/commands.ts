@@ -33,7 +33,7 @@ export async function enrollCommand(
   options: EnrollOptions,
   output: Output,
 ): Promise<number> {
-  const { config, ...device } = openDevice(root);
+  const { config, ...device } = await openDevice(root);
   try {
     const server = options.server ?? config.server;
     if (!server) throw new UsageError("Give the agent server: --server URL.");

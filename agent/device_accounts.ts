@@ -42,7 +42,7 @@ export class DeviceAccounts {
 
   /** The user that an account serves, by the account's id. */
   userOf(uid: string): string | undefined {
-    for (const [userId, account] of this.#served) if (String(account.uid) === uid) return userId;
+    for (const [userId, account] of this.#served) if (account.uid === uid) return userId;
     return undefined;
   }
 
@@ -80,7 +80,7 @@ export async function findAccounts(
   for (let at = 0; at < wantedFirst.length; at += AT_ONCE) {
     found.push(...await Promise.all(wantedFirst.slice(at, at + AT_ONCE).map(look)));
   }
-  const taken = new Set<number>();
+  const taken = new Set<string>();
   return found.map(({ row, account, problem }): AccountFinding => {
     const wanted = isWanted(row.userId);
     if (!account) {

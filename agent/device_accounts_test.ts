@@ -21,7 +21,7 @@ function lookUp(name: string): Promise<Account> {
   if (uid === undefined) {
     return Promise.reject(new Problem("no-local-account", `There is no account '${name}'.`));
   }
-  return Promise.resolve({ name, uid, gid: uid, home: `/home/${name}`, runAs: "self" });
+  return Promise.resolve({ name, uid: String(uid), home: `/home/${name}`, runAs: "self" });
 }
 
 async function findings(rows: UserRow[], wanted: string[]) {
@@ -86,7 +86,7 @@ Deno.test("of very many users a few are looked up at once", async () => {
     await Promise.resolve();
     now--;
     const uid = 2000 + Number(name.slice(4));
-    return { name, uid, gid: uid, home: `/home/${name}`, runAs: "self" };
+    return { name, uid: String(uid), home: `/home/${name}`, runAs: "self" };
   });
   assert.equal(found.filter(({ is }) => is === "served").length, 100);
   assert.ok(most > 1 && most <= 32, `${most} at once`);

@@ -22,7 +22,7 @@ export async function throughAgentOrHere<T>(
   root: string | undefined,
   action: DeviceAction<T>,
 ): Promise<T | undefined> {
-  const device = openDevice(root);
+  const device = await openDevice(root);
   const { paths } = device.platform;
   try {
     const system = await device.platform.system();

@@ -215,12 +215,12 @@ export class DeviceWorker {
 
   /** Ids of the accounts that serve managed users. */
   uids(): string[] {
-    return this.#accounts.all().map((account) => String(account.uid));
+    return this.#accounts.all().map((account) => account.uid);
   }
 
   /** Gives the account of an id to `use`, when it serves a managed user. */
   account(uid: string, use: (account: Account) => void): void {
-    for (const account of this.#accounts.all()) if (String(account.uid) === uid) use(account);
+    for (const account of this.#accounts.all()) if (account.uid === uid) use(account);
   }
 
   /** Ends running user-agents. */
@@ -276,7 +276,7 @@ export class DeviceWorker {
     for (const finding of findings) {
       const { row } = finding;
       if (finding.is === "served") {
-        const uid = String(finding.account.uid);
+        const uid = finding.account.uid;
         if (row.uid !== uid) state.saveUser({ ...row, uid });
       } else if (finding.is === "gone") {
         if (row.state !== "removed") this.#rows.set(row, "removed");

@@ -82,7 +82,7 @@ class Scratch {
       if (uid === undefined) {
         return Promise.reject(new Problem("no-local-account", `There is no account '${name}'.`));
       }
-      return Promise.resolve({ name, uid, gid: uid, home: `/home/${name}`, runAs: "self" });
+      return Promise.resolve({ name, uid: String(uid), home: `/home/${name}`, runAs: "self" });
     },
     writeFilters: () => {
       this.log.push("write filters");
@@ -121,7 +121,7 @@ class Scratch {
     this.log.push(`run ${account.name}`);
     const instead = this.userAgent.get(account.name);
     if (instead) return await instead();
-    const uid = String(account.uid);
+    const uid = account.uid;
     const slice = this.worker.requests.slice(uid);
     const serial = slice.leaves[0]?.serial ?? "aa";
     this.worker.requests.report(uid, {

@@ -3,7 +3,7 @@
  * are gathered in doctor_facts.ts.
  */
 import type { ProblemCode } from "../platform/errors.ts";
-import type { FilterReport } from "../platform/linux/selection_filters.ts";
+import type { FilterReport } from "../platform/filters.ts";
 import { SET_CLOCK, skewText } from "./clock_skew.ts";
 import {
   type Check,

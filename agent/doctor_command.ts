@@ -26,7 +26,7 @@ export async function doctorCommand(
   output: Output,
 ): Promise<number> {
   const isTerminal = Deno.stderr.isTerminal();
-  const platform = devicePlatform(root);
+  const platform = await devicePlatform(root);
   const gather = async () =>
     doctorChecks(
       await gatherFacts({

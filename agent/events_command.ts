@@ -25,7 +25,7 @@ export async function eventsCommand(
   output: Output,
 ): Promise<number> {
   const from = since === undefined ? 0 : parseSince(since, Date.now());
-  const platform = devicePlatform(root);
+  const platform = await devicePlatform(root);
   const path = `${platform.paths.stateDir}/state.db`;
   const there = readable(path);
   if (there === "denied") {

@@ -17,7 +17,7 @@ Deno.test("whoever of two that leave at once comes second is told that all is go
     await makeDeviceRoot(root, []);
     await using server = await DistortedServer.start(`${folder}/server`);
     await driveDevice(programFromSource(root)).enroll(server);
-    const platform = devicePlatform(root);
+    const platform = await devicePlatform(root);
     const { stateDir } = platform.paths;
     const state = new State(`${stateDir}/state.db`, Date.now);
     const work = await openWork({

@@ -34,8 +34,8 @@ export interface Device {
  *
  * @throws ConfigError, UnsafePath, NewerDatabase, DamagedDatabase
  */
-export function openDevice(root: string | undefined): Device {
-  const platform = devicePlatform(root);
+export async function openDevice(root: string | undefined): Promise<Device> {
+  const platform = await devicePlatform(root);
   const { stateDir, configFile } = platform.paths;
   makeStateFolder(platform);
   const config = readConfig(configFile);
@@ -60,7 +60,7 @@ export async function prepareProcess(
   root: string | undefined,
   out: (text: string) => void,
 ): Promise<number> {
-  const platform = devicePlatform(root);
+  const platform = await devicePlatform(root);
   makeStateFolder(platform);
   // A damaged one is set aside here, by modules that the agent need not keep in memory.
   openState(platform.paths.stateDir, Date.now).close();
@@ -83,7 +83,7 @@ export async function prepareProcess(
 
 /** The agent's worker, until its standard input ends. */
 export async function workerProcess(root: string | undefined): Promise<number> {
-  const device = openDevice(root);
+  const device = await openDevice(root);
   try {
     return await runWorkerProcess({
       ...workWorld(root, device),
@@ -99,7 +99,7 @@ export async function workerProcess(root: string | undefined): Promise<number> {
 
 /** One round of the agent: asks once, does what is to do, ends. */
 export async function agentOnceProcess(root: string | undefined): Promise<number> {
-  const device = openDevice(root);
+  const device = await openDevice(root);
   const world = workWorld(root, device);
   try {
     using _lock = lockAgent(device.platform);

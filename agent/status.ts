@@ -1,6 +1,6 @@
 /** What operators read: the state of the device and of every managed user, and its exit code. */
 import { hasRoom, isReadOnly } from "../platform/files.ts";
-import type { DesiredFilters } from "../platform/linux/selection_filters.ts";
+import type { DesiredFilters } from "../platform/filters.ts";
 import type { DevicePlatform } from "../platform/platform.ts";
 import type { FilterReport, UserState } from "./contract.ts";
 import { EXIT } from "./exit.ts";

@@ -26,7 +26,7 @@ export async function statusCommand(
   { json, watch }: StatusOptions,
   output: Output,
 ): Promise<number> {
-  const platform = devicePlatform(root);
+  const platform = await devicePlatform(root);
   const read = () => readStatus(platform, Date.now);
   const isTerminal = Deno.stdout.isTerminal();
   const view = {

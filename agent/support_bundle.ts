@@ -7,7 +7,7 @@ import { basename } from "node:path";
 import { Problem, toProblem } from "../platform/errors.ts";
 import { readRegularFile, writeFileAtomic } from "../platform/files.ts";
 import type { DoctorPlatform, SystemFacts } from "../platform/platform.ts";
-import type { SupportFacts } from "../platform/linux/support_facts.ts";
+import type { SupportFacts } from "../platform/findings.ts";
 import { isThere } from "../platform/presence.ts";
 import { type Config, readConfig } from "./config.ts";
 import { doctorText } from "./doctor.ts";

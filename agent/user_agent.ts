@@ -3,7 +3,7 @@
  * writes that user's stores. One run: slice -> observe -> reconcile -> apply -> read back -> report.
  */
 import { Problem, toProblem } from "../platform/errors.ts";
-import type { RunningBrowser } from "../platform/linux/running_browsers.ts";
+import type { RunningBrowser } from "../platform/findings.ts";
 import type { CreatedPath, TrustStore } from "../platform/trust_store.ts";
 import { apply, forgetAbsent } from "./apply.ts";
 import type { RemovedItem } from "./contract.ts";

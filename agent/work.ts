@@ -78,7 +78,7 @@ export async function openWork(world: WorkWorld): Promise<Work | undefined> {
   world.signal.addEventListener("abort", stop);
 
   function openChannel(account: Account): void {
-    const uid = String(account.uid);
+    const uid = account.uid;
     const open = channels.get(uid);
     if (open) return open.invite();
     makeRunFolders(platform.paths, platform.root, uid);
@@ -88,7 +88,7 @@ export async function openWork(world: WorkWorld): Promise<Work | undefined> {
     const server = bindSocket(channel, undefined, () => {
       return Deno.serve({ path: channel, onListen() {} }, app.fetch);
     });
-    const owner = platform.privileged ? account.uid : undefined;
+    const owner = platform.privileged ? Number(account.uid) : undefined;
     const listener = bindSocket(front, owner, () => {
       return Deno.listen({ transport: "unix", path: front });
     });

@@ -158,7 +158,7 @@ export async function openDemoDevice(
 async function canBeOthers(program: SelfProgram): Promise<boolean> {
   if (Deno.uid() !== 0) return false;
   const runAs = { uid: FIRST_UID, gid: FIRST_UID, groups: "none" } as const;
-  const account = { name: "demo", uid: FIRST_UID, gid: FIRST_UID, home: "/", runAs };
+  const account = { name: "demo", uid: String(FIRST_UID), home: "/", runAs };
   return await canExecute(account, program.files, { run: runCommand });
 }
 

@@ -5,8 +5,8 @@ import type { RunCommand } from "./command.ts";
 export interface Account {
   /** Exactly as the agent server wrote it. */
   name: string;
-  uid: number;
-  gid: number;
+  /** What the system knows it by: the uid, decimal; on Windows the SID. */
+  uid: string;
   /** Home folder, absolute, under `--root` where accounts come from there. */
   home: string;
   /**

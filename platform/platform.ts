@@ -1,34 +1,15 @@
 /**
  * The one switch between operating systems. The agent asks for a {@link DevicePlatform}, the
- * user-agent for a {@link UserPlatform}; both get the adapters of the system they run on.
+ * user-agent for a {@link UserPlatform}; both get the adapters of the system they run on, and the
+ * modules of no other system are loaded.
  */
 import type { Account } from "./accounts.ts";
 import type { AnsweredChallenge, ChallengeOptions } from "./challenge.ts";
-import { type CommandResult, runCommand } from "./command.ts";
+import type { CommandResult } from "./command.ts";
 import { Problem } from "./errors.ts";
-import { checkHome, lookUpAccount } from "./linux/accounts.ts";
-import type { InspectedStore } from "./linux/nss_inspection.ts";
-import { findRunningBrowsers, type RunningBrowser } from "./linux/running_browsers.ts";
-import {
-  type DesiredFilters,
-  type FilterRemoval,
-  type FilterReport,
-  type FilterWorld,
-  inspectFilters,
-  removeFilters,
-  touchFilters,
-  writeFilters,
-} from "./linux/selection_filters.ts";
-import type { SupportFacts } from "./linux/support_facts.ts";
-import { readSystemInfo } from "./linux/system_info.ts";
-import {
-  canExecute,
-  hasUserAgentUnit,
-  startAsUser,
-  startUserAgentUnit,
-} from "./linux/user_process.ts";
-import type { UnservedBrowser } from "./linux/unserved_browsers.ts";
-import { type Os, type SystemPaths, systemPaths, userPaths } from "./paths.ts";
+import type { DesiredFilters, FilterLedger, FilterRemoval, FilterReport } from "./filters.ts";
+import type { InspectedStore, RunningBrowser, SupportFacts, UnservedBrowser } from "./findings.ts";
+import type { Os, SystemPaths } from "./paths.ts";
 import type { CreatedPath, TrustStore } from "./trust_store.ts";
 
 /** Facts about the device. */
@@ -61,11 +42,11 @@ export interface DevicePlatform {
   system(): Promise<SystemFacts>;
   /** @throws Problem `no-local-account`, `system-account` */
   account(username: string): Promise<Account>;
-  writeFilters(desired: DesiredFilters, ledger: Omit<FilterWorld, "root">): FilterReport[];
+  writeFilters(desired: DesiredFilters, ledger: FilterLedger): FilterReport[];
   inspectFilters(desired: DesiredFilters): FilterReport[];
   /** Makes browsers read the filters once more. */
   touchFilters(desired: DesiredFilters): FilterReport[];
-  removeFilters(brand: string, ledger: Omit<FilterWorld, "root">): FilterRemoval;
+  removeFilters(brand: string, ledger: FilterLedger): FilterRemoval;
   /** Runs one user-agent to its end, as that user. */
   startUserAgent(
     account: Account,
@@ -120,135 +101,29 @@ export interface SelfProgram {
 }
 
 /** The agent's platform on this machine. @throws Problem `internal` on another system */
-export function devicePlatform(root: string | undefined): DoctorPlatform {
-  requireLinux();
-  const paths = systemPaths({ os: "linux", ...(root === undefined ? {} : { root }) });
-  const uid = Deno.uid() ?? 0;
-  const under = root === undefined ? {} : { root };
-  const accounts = { ...under, uid, run: runCommand };
-  return {
-    ...under,
-    os: "linux",
-    paths,
-    privileged: uid === 0,
-    async system() {
-      const { hostname, osVersion, machineId } = readSystemInfo(root);
-      const machine = machineId === undefined ? {} : { machine: await sha256(machineId) };
-      return { os: "linux", hostname, osVersion, ...machine };
-    },
-    account: (username) => lookUpAccount(username, accounts),
-    writeFilters: (desired, ledger) => writeFilters(desired, { ...ledger, ...under }),
-    inspectFilters: (desired) => inspectFilters(desired, under),
-    touchFilters: (desired) => touchFilters(desired, under),
-    removeFilters: (brand, ledger) => removeFilters(brand, { ...ledger, ...under }),
-    async startUserAgent(account, program, signal) {
-      const world = { run: runCommand, ...under };
-      const result = hasUserAgentUnit(world)
-        ? await startUserAgentUnit(account, { signal }, world)
-        : await startAsUser(
-          await reachable(account, program, root),
-          program.argv,
-          { env: { ...program.env, ...accountOf(account, root) }, signal },
-          world,
-        );
-      return { code: result.code, timedOut: result.timedOut, errors: result.stderrTail };
-    },
-    async runAsUser(account, program, timeoutMs) {
-      const able = await reachable(account, program, root);
-      const env = { ...program.env, ...accountOf(account, root) };
-      return await startAsUser(
-        able,
-        program.argv,
-        { env, timeoutMs },
-        { run: runCommand, ...under },
-      );
-    },
-    async hasCertificateLibrary() {
-      const { isOnThisMachine, LIBNSS3 } = await import("./linux/packages.ts");
-      return isOnThisMachine(LIBNSS3);
-    },
-    async installedPatterns(brand) {
-      const { installedPatterns } = await import("./linux/installed_patterns.ts");
-      return installedPatterns(brand, root);
-    },
-    async supportFacts() {
-      const { gatherSupportFacts } = await import("./linux/support_facts.ts");
-      return await gatherSupportFacts({ root, paths });
-    },
-  };
-
-  /**
-   * Under `--root` this program may lie where the account cannot read it (run from source in
-   * root's own home): then the caller's own rights serve it. An installed agent never does that.
-   */
-  async function reachable(
-    account: Account,
-    program: SelfProgram,
-    root: string | undefined,
-  ): Promise<Account> {
-    if (root === undefined || account.runAs === "self") return account;
-    const able = await canExecute(account, program.files, { run: runCommand, root });
-    return able ? account : { ...account, runAs: "self" };
+export async function devicePlatform(root: string | undefined): Promise<DoctorPlatform> {
+  switch (Deno.build.os) {
+    case "linux":
+      return (await import("./linux/device_platform.ts")).linuxDevice(root);
+    default:
+      throw unserved();
   }
 }
 
-/** The user-agent's platform: the account is the one that this process runs as. */
+/** The user-agent's platform: the account is the one that this process runs as. @throws Problem */
 export async function userPlatform(root: string | undefined): Promise<UserPlatform> {
-  requireLinux();
-  // Of no use to the agent and to commands, which open no store.
-  const { fileSystemProbe, openNssdb, removeCreatedPaths } = await import("./linux/nssdb.ts");
-  const under = root === undefined ? {} : { root };
-  const home = Deno.env.get("HOME");
-  const ownUid = Deno.uid() ?? 0;
-  // Under --root without root's rights, accounts are served by a uid that is not theirs.
-  const uid = root === undefined ? ownUid : Number(Deno.env.get("DEVICE_TRUST_UID") ?? ownUid);
-  if (!home?.startsWith("/")) {
-    throw new Problem("home-missing", "HOME is not set to an absolute path; nothing was done.");
+  switch (Deno.build.os) {
+    case "linux":
+      return (await import("./linux/user_platform.ts")).linuxUser(root);
+    default:
+      throw unserved();
   }
-  const xdgDataHome = Deno.env.get("XDG_DATA_HOME");
-  const place = { home, ...(xdgDataHome?.startsWith("/") ? { xdgDataHome } : {}) };
-  return {
-    uid: String(uid),
-    paths: systemPaths({ os: "linux", ...under }),
-    stateDir: userPaths({ os: "linux", home }).stateDir,
-    checkHome: () =>
-      checkHome(
-        { name: Deno.env.get("USER") ?? "", uid, gid: Deno.gid() ?? 0, home, runAs: "self" },
-        { ...under, uid: ownUid, run: runCommand },
-      ),
-    openStore: (options) => openNssdb({ ...place, ...options }),
-    removeCreated: (created) => removeCreatedPaths(created),
-    runningBrowsers: () => Promise.resolve(findRunningBrowsers(ownUid)),
-    async inspectStores(timeoutMs) {
-      const { inspectStores } = await import("./linux/nss_inspection.ts");
-      return inspectStores({ ...place, uid: ownUid }, timeoutMs);
-    },
-    async unservedBrowsers() {
-      const { findUnservedBrowsers } = await import("./linux/unserved_browsers.ts");
-      return findUnservedBrowsers(home, fileSystemProbe);
-    },
-    async answerChallenge(options) {
-      const { challengeFromNss } = await import("./linux/nss_handshake.ts");
-      return await challengeFromNss(options);
-    },
-  };
 }
 
-/** Under `--root` a user-agent may run with a uid that is not its account's, so it is told. */
-function accountOf(account: Account, root: string | undefined): Record<string, string> {
-  return root === undefined ? {} : { DEVICE_TRUST_UID: String(account.uid) };
-}
-
-function requireLinux(): void {
-  if (Deno.build.os === "linux") return;
-  throw new Problem(
+function unserved(): Problem {
+  return new Problem(
     "internal",
     `This version serves Linux; this machine runs ${Deno.build.os}. The mock agent server ` +
       "(device-trust mock-server) runs here.",
   );
-}
-
-async function sha256(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

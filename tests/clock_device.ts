@@ -54,7 +54,7 @@ export class ClockDevice {
       root,
       privileged: false,
       system: () => Promise.resolve({ os: "linux", hostname: "laptop", osVersion: "Test 1" }),
-      account: (name) => Promise.resolve({ name, uid: UID, gid: UID, home: "/", runAs: "self" }),
+      account: (name) => Promise.resolve({ name, uid: UID, home: "/", runAs: "self" }),
       writeFilters: () => [],
       inspectFilters: () => [],
       touchFilters: () => [],
@@ -158,7 +158,7 @@ export class ClockDevice {
 }
 
 /** Of an account that is nobody's: nothing here runs as it. */
-const UID = 61_301;
+const UID = "61301";
 
 /** Runs a test with a device whose clock is set before it enrols. */
 export async function withClockDevice(

@@ -50,7 +50,8 @@ export async function expectServed(
   const all: string[] = [];
   const { root, server } = device;
   const { brand, selectionPatterns } = Settings.parse(await server.admin("GET", "/settings"));
-  const filters = devicePlatform(root).inspectFilters({ brand, patterns: selectionPatterns });
+  const platform = await devicePlatform(root);
+  const filters = platform.inspectFilters({ brand, patterns: selectionPatterns });
   assert.ok(filters.length > 0);
   assert.deepEqual(filters.filter(({ state }) => state !== "ok"), []);
   const known = await knownUsers(device);

@@ -90,7 +90,7 @@ export class CrowdedDevice implements Disposable {
       const id = FIRST_UID + at;
       const runAs = { uid: id, gid: id, groups: "own" } as const;
       crowded.homes.set(name, {
-        account: { name, uid: id, gid: id, home: `/home/${name}`, runAs },
+        account: { name, uid: String(id), home: `/home/${name}`, runAs },
         store: emptyMemoryStore(),
         ledger: memoryLedger(now(server)),
       });

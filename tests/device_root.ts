@@ -84,6 +84,6 @@ async function canBeOthers(): Promise<boolean> {
   if (Deno.uid() !== 0) return false;
   const { files } = selfProgram(undefined, fileURLToPath(new URL("../main.ts", import.meta.url)));
   const runAs = { uid: FIRST_UID, gid: FIRST_UID, groups: "none" } as const;
-  const account = { name: "test", uid: FIRST_UID, gid: FIRST_UID, home: "/", runAs };
+  const account = { name: "test", uid: String(FIRST_UID), home: "/", runAs };
   return await canExecute(account, files, { run: runCommand });
 }

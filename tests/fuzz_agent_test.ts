@@ -92,7 +92,7 @@ async function withWorker(
     const world = { state, client, identity: { device, key }, log, now, random: () => 0.5 };
     const desired = new DeviceDesired(world);
     const rows = new UserRows(world);
-    const account = { name: "alice", uid: 1001, gid: 1001, home: "/home/alice" };
+    const account = { name: "alice", uid: "1001", home: "/home/alice" };
     const accounts = new DeviceAccounts(() => Promise.resolve({ ...account, runAs: "self" }));
     await desired.take('"1"', JSON.stringify(STATE));
     rows.add(DesiredState.parse(STATE));

@@ -168,7 +168,8 @@ Deno.test("of any passwd file an account is a person's with a home, or a Problem
       try {
         const account = await lookUpAccount(name, { root, run, uid: 0 });
         assert.equal(account.name, name);
-        assert.ok(account.uid > 0 && account.uid < 0xffffffff && Number.isInteger(account.uid));
+        const uid = Number(account.uid);
+        assert.ok(uid > 0 && uid < 0xffffffff && Number.isInteger(uid));
         assert.ok(account.home.startsWith(`${root}/`) && !account.home.includes("/../"));
       } catch (error) {
         assert.ok(error instanceof Problem, String(error));

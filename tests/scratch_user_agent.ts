@@ -12,7 +12,7 @@ import { certificateUse, parseCertificate } from "../ca/certificate.ts";
 import { checkCsr } from "../ca/csr.ts";
 import { type IssuedLeaf, issueLeaf } from "../ca/issue.ts";
 import type { Problem } from "../platform/errors.ts";
-import type { RunningBrowser } from "../platform/linux/running_browsers.ts";
+import type { RunningBrowser } from "../platform/findings.ts";
 import { emptyMemoryStore, openMemoryStore } from "../platform/memory_store.ts";
 
 /** Milliseconds. */

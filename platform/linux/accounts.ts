@@ -41,8 +41,7 @@ export async function lookUpAccount(name: string, world: AccountWorld): Promise<
   const home = posix.resolve(entry.home);
   return {
     name,
-    uid: entry.uid,
-    gid: entry.gid,
+    uid: String(entry.uid),
     home: passwd === undefined ? home : join(world.root ?? "/", home),
     runAs: rights(entry, world, passwd === undefined),
   };
@@ -72,7 +71,7 @@ export async function checkHome(account: Account, world: AccountWorld): Promise<
     throw new Problem("home-missing", `The home ${home} of '${name}' is not a directory`);
   }
   await refuseSharedHome(account, real, world);
-  const owner = account.runAs === "self" && world.uid !== 0 ? world.uid : account.uid;
+  const owner = account.runAs === "self" && world.uid !== 0 ? world.uid : Number(account.uid);
   // Under --root the caller may serve the account with its own rights, in a home of its own.
   const own = world.root !== undefined && account.runAs === "self" && info.uid === world.uid;
   if (info.uid !== owner && !own) {

@@ -180,7 +180,7 @@ Deno.test({
     withRoot(async (dir, world) => {
       const uid = Deno.uid() ?? 0;
       const home = join(dir, "home/ada");
-      const account: Account = { name: "ada", uid, gid: Deno.gid() ?? 0, home, runAs: "self" };
+      const account: Account = { name: "ada", uid: String(uid), home, runAs: "self" };
       await refused(checkHome(account, world), "home-missing", /not mounted yet/);
       Deno.mkdirSync(join(dir, "home"));
       Deno.writeTextFileSync(home, "");
@@ -221,8 +221,7 @@ Deno.test({
     withRoot(async (dir, world) => {
       const account: Account = {
         name: "ada",
-        uid: Deno.uid() ?? 0,
-        gid: Deno.gid() ?? 0,
+        uid: String(Deno.uid() ?? 0),
         home: join(dir, "home/ada"),
         runAs: "self",
       };

@@ -3,16 +3,8 @@
  * folder in the order of their names' bytes, and the last one that has a key wins it whole.
  */
 import { INTERMEDIATE_NAME, policyFileName } from "../../ca/names.ts";
+import type { DesiredFilters, FilterState } from "../filters.ts";
 import { parseChromiumJson } from "./chromium_json.ts";
-
-/** Names as in DESIGN section 7. */
-export type FilterState = "ok" | "shadowed" | "missing" | "managed-elsewhere";
-
-/** What the filters shall be; no patterns means none. */
-export interface DesiredFilters {
-  brand: string;
-  patterns: readonly string[];
-}
 
 /** Something in a policy folder, sub-directories left out. */
 export interface FolderFile {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
+import type { DesiredFilters } from "../filters.ts";
 import {
   decideFilter,
-  type DesiredFilters,
   filterFile,
   type FolderFile,
   isFilterFile,

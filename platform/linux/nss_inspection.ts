@@ -1,22 +1,10 @@
 /** What is in the NSS databases that a user's browsers open, changing nothing, for `doctor`. */
-import { type Problem, toProblem } from "../errors.ts";
+import { toProblem } from "../errors.ts";
+import type { InspectedStore } from "../findings.ts";
 import { nssDirectories, type NssDirectory } from "./nss_directories.ts";
 import { checkFolders, databaseExists } from "./nss_folders.ts";
-import { type InspectedCertificate, openReadOnly } from "./nss_reader.ts";
+import { openReadOnly } from "./nss_reader.ts";
 import { fileSystemProbe } from "./nssdb.ts";
-
-export type { InspectedCertificate } from "./nss_reader.ts";
-
-/** One database, as far as it can be read. */
-export interface InspectedStore {
-  path: string;
-  /** Whose it is, for people. */
-  usedBy: string;
-  exists: boolean;
-  certificates: InspectedCertificate[];
-  /** Why browsers or we cannot use it. */
-  problem?: Problem;
-}
 
 /** Whose databases to look at. */
 export interface StoreOwner {

@@ -1,22 +1,13 @@
 /** An NSS database, opened to look at and never to change. */
 import { createHash } from "node:crypto";
 import { Problem } from "../errors.ts";
+import type { InspectedCertificate } from "../findings.ts";
 import { NssError, NssMissing } from "./nss_errors.ts";
 import { DATABASE_FILES } from "./nss_folders.ts";
 import { type DatabaseEntry, NssReader } from "./nss_read_ffi.ts";
 import type { Handle } from "./nss_memory.ts";
 
 export type { DatabaseEntry } from "./nss_read_ffi.ts";
-
-/** A certificate as `doctor` sees it. */
-export interface InspectedCertificate {
-  der: Uint8Array<ArrayBuffer>;
-  /** SHA-256 of the DER, lower-case hexadecimal. */
-  sha256: string;
-  hasKey: boolean;
-  /** Whether the database trusts it for anything: TLS, e-mail or code. */
-  trusted: boolean;
-}
 
 /** How long to wait before a database that somebody holds is tried again, milliseconds. */
 const RETRY_MS = 200;

@@ -4,15 +4,9 @@ import { dirname, join } from "node:path";
 import { policyFileName } from "../../ca/names.ts";
 import { Problem, toProblem } from "../errors.ts";
 import { checkRootOwnedDir, readRegularFile, UnsafePath } from "../files.ts";
+import type { PolicyFile } from "../findings.ts";
 import { underRoot } from "../paths.ts";
 import { type FolderFile, isFilterFile } from "./filter_decision.ts";
-
-/** A file in a folder of managed policies. */
-export interface PolicyFile {
-  path: string;
-  /** Its text, where it holds nothing but filters for our issuer; what others set is theirs. */
-  filters?: string;
-}
 
 /** Every file that browsers read policies from, or why a folder cannot be looked at. */
 export function listPolicyFiles(root: string | undefined): (PolicyFile | { problem: string })[] {

@@ -1,15 +1,7 @@
 /** Finds a user's running browsers, which need time to read a new policy (S15). */
 import fs from "node:fs";
 import { basename } from "node:path";
-
-/** A browser's main process. */
-export interface RunningBrowser {
-  /** `chrome`, `chromium`, `edge`, `brave`, `vivaldi` or `opera`. */
-  name: string;
-  pid: number;
-  /** Milliseconds since the epoch; up to a second early, never late. */
-  startedAt: number;
-}
+import type { RunningBrowser } from "../findings.ts";
 
 /**
  * The browsers that run as this user now, by `/proc` (proc(5)). A process that ends meanwhile, or

@@ -17,14 +17,8 @@ import {
   UnsafePath,
   writeFileAtomic,
 } from "../files.ts";
-import {
-  decideFilter,
-  type DesiredFilters,
-  filterFile,
-  type FilterState,
-  isFilterFile,
-  judgeFilter,
-} from "./filter_decision.ts";
+import type { DesiredFilters, FilterLedger, FilterRemoval, FilterReport } from "../filters.ts";
+import { decideFilter, filterFile, isFilterFile, judgeFilter } from "./filter_decision.ts";
 import {
   look,
   MAX_POLICY_BYTES,
@@ -34,52 +28,10 @@ import {
   wantedFolders,
 } from "./policy_folders.ts";
 
-export type { DesiredFilters, FilterState } from "./filter_decision.ts";
-
-/** One policy folder's filter, read back. */
-export interface FilterReport {
-  /** `chrome`, `chromium`, `edge` or `brave`. */
-  browser: string;
-  /** Our policy file, absolute. */
-  location: string;
-  state: FilterState;
-  /** What a person can do about any other state than `ok`, with the exact lines to add. */
-  hint?: string;
-  /**
-   * When the file that brings the filter came to be as it is, ms since the epoch, where the state
-   * is `ok`: its change time, which a rename moves, so never before a browser could read it, and
-   * at most a second after.
-   */
-  writtenAt?: number;
-}
-
 /** What writing depends on. */
-export interface FilterWorld {
+export interface FilterWorld extends FilterLedger {
   /** `--root`, absolute. */
   root?: string;
-  /** Called before a directory is made; when it throws, it is not made. */
-  recordCreated: (path: string) => void;
-  /** Directories that we made, by the ledger: they go when empty. */
-  createdDirectories: readonly string[];
-}
-
-/** Something with our name, or of ours, that {@link removeFilters} left. */
-export interface FilterLeft {
-  browser: string;
-  location: string;
-  hint: string;
-  /** Ours, most likely: a later try may remove it. */
-  mayGo: boolean;
-}
-
-/** What {@link removeFilters} did, read back. */
-export interface FilterRemoval {
-  /** Our files that were there and are gone. */
-  removed: string[];
-  /** Directories of the ledger that are gone now; the ledger may forget them. */
-  removedDirectories: string[];
-  /** Files with our name that are not ours or could not be removed, and why. */
-  left: FilterLeft[];
 }
 
 /**

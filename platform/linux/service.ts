@@ -8,7 +8,7 @@ export const AGENT_UNIT = "device-trust.service";
 export const USER_AGENT_TEMPLATE = "device-trust-user-agent@.service";
 
 /** Name of the unit that runs the user-agent of one uid. */
-export function userAgentUnitName(uid: number): string {
+export function userAgentUnitName(uid: string): string {
   return `device-trust-user-agent@${uid}.service`;
 }
 

@@ -29,7 +29,7 @@ function withUnits(test: (agent: string, userAgent: string) => void): void {
   try {
     Deno.writeTextFileSync(join(dir, AGENT_UNIT), agentUnit(BINARY));
     Deno.writeTextFileSync(join(dir, USER_AGENT_TEMPLATE), userAgentUnit(BINARY));
-    test(join(dir, AGENT_UNIT), join(dir, userAgentUnitName(1000)));
+    test(join(dir, AGENT_UNIT), join(dir, userAgentUnitName("1000")));
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }
@@ -73,7 +73,7 @@ Deno.test("the agent sees no home, the user-agent no network, and V8 may compile
     assert.ok(unit.includes("NoNewPrivileges=yes"));
     assert.ok(unit.includes("UMask=0077"));
   }
-  assert.equal(userAgentUnitName(1001), "device-trust-user-agent@1001.service");
+  assert.equal(userAgentUnitName("1001"), "device-trust-user-agent@1001.service");
 });
 
 Deno.test("a path that systemd would read its own way is refused", () => {

@@ -2,19 +2,11 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { type RunCommand, runCommand } from "../command.ts";
+import type { SupportFacts } from "../findings.ts";
 import type { SystemPaths } from "../paths.ts";
 import { findProgram } from "./packages.ts";
-import { listPolicyFiles, type PolicyFile } from "./policy_folders.ts";
+import { listPolicyFiles } from "./policy_folders.ts";
 import { readSystemInfo } from "./system_info.ts";
-
-/** What was found. */
-export interface SupportFacts {
-  /** The system, and packages of browsers and of what they keep certificates with; a line each. */
-  versions: string[];
-  policies: (PolicyFile | { problem: string })[];
-  /** The end of what the agent logged; "" where there is none. */
-  log: string;
-}
 
 /** What gathering depends on. */
 export interface SupportWorld {

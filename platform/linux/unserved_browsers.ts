@@ -1,13 +1,6 @@
 /** Browsers of a user that present no leaf by themselves, and why. Pure; asks through a probe. */
+import type { UnservedBrowser } from "../findings.ts";
 import type { FolderProbe } from "./nss_directories.ts";
-
-/** A browser that this product does not serve. */
-export interface UnservedBrowser {
-  browser: string;
-  /** What shows that it is there. */
-  location: string;
-  reason: string;
-}
 
 const OWN_DATABASE = "it keeps certificates in profiles of its own, which are not written to";
 const NO_FILTER =

@@ -24,8 +24,7 @@ function recorder(...results: Partial<CommandResult>[]) {
 
 const ada: Account = {
   name: "ada",
-  uid: 70001,
-  gid: 70002,
+  uid: "70001",
   home: "/home/ada",
   runAs: { uid: 70001, gid: 70002, groups: "own" },
 };
@@ -169,8 +168,10 @@ Deno.test({
       Deno.env.delete("DEVICE_TRUST_TEST_SECRET");
       assert.equal(code, 0, stderrTail);
       const [uid, realUid, gid, all, pwd, status, ...env] = stdoutTail.trim().split("\n");
-      assert.deepEqual([uid, realUid, gid], [account.uid, account.uid, account.gid].map(String));
-      const expected = [account.gid, ...groups].sort((a, b) => a - b);
+      assert.ok(account.runAs !== "self");
+      const own = account.runAs;
+      assert.deepEqual([uid, realUid, gid], [own.uid, own.uid, own.gid].map(String));
+      const expected = [own.gid, ...groups].sort((a, b) => a - b);
       assert.deepEqual(all?.trim().split(" ").map(Number), expected);
       assert.equal(pwd, "/");
       assert.equal(

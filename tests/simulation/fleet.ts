@@ -206,7 +206,7 @@ export class Fleet {
 }
 
 function accountOf(name: string, uid: number): Account {
-  return { name, uid, gid: uid, home: `/home/${name}`, runAs: "self" };
+  return { name, uid: String(uid), home: `/home/${name}`, runAs: "self" };
 }
 
 /** What a device learns by an answer of the server itself. */
