@@ -55,13 +55,12 @@ Deno.test({
     const world = { uid: 0, run: service.run };
     assert.deepEqual(await lookUpAccount("ada", world), {
       name: "ada",
-      uid: 70001,
-      gid: 70002,
+      uid: "70001",
       home: "/home/ada",
       runAs: { uid: 70001, gid: 70002, groups: "own" },
     });
     assert.deepEqual(service.asked[0]?.argv, ["/usr/bin/getent", "passwd", "--", "ada"]);
-    assert.equal((await lookUpAccount("CORP\\ada", world)).uid, 70001);
+    assert.equal((await lookUpAccount("CORP\\ada", world)).uid, "70001");
     await refused(lookUpAccount("ADA", world), "no-local-account", /exactly 'ADA'/);
     await refused(lookUpAccount("70001", world), "no-local-account", /exactly '70001'/);
     const before = service.asked.length;
