@@ -215,6 +215,9 @@ export class Device {
       os: "linux",
       paths: systemPaths({ os: "linux", root: "/nowhere" }),
       privileged: true,
+      meeting: "sockets",
+      makeRunFolders: () => {},
+      readUserFile: () => undefined,
       system: () => Promise.resolve({ os: "linux", hostname: this.name, osVersion: "1" }),
       account: (name) => {
         const home = this.homes.get(name);

@@ -89,6 +89,11 @@ export class SimulatedServer {
     return this.#context.faults.current.faults.length > 0;
   }
 
+  /** Whether it may show another authority's chain now. */
+  get showsWrongChain(): boolean {
+    return this.#context.faults.current.faults.some(({ kind }) => kind === "wrong-chain");
+  }
+
   /** What a device sends. */
   async fetch(request: Request): Promise<Response> {
     return await this.#apps.agentApp.fetch(request, { peer: PEER });

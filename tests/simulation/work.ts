@@ -98,7 +98,7 @@ class Work {
       // Nothing of this work is to be told, or touched, before all of it is done.
       pause: (_, signal) =>
         new Promise((resolve) => signal.addEventListener("abort", () => resolve())),
-      openChannel: () => {},
+      callUserAgent: () => Promise.resolve(true),
     };
     this.#worker = new DeviceWorker(this.#world);
   }
