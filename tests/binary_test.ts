@@ -57,14 +57,30 @@ async function reaches(url: string): Promise<boolean> {
   }
 }
 
-/** Compiles with the flags of `deno task compile`. */
+/** Bundles and compiles with the flags of the tasks that do it. */
 async function compile(output: string): Promise<void> {
-  const [deno, subcommand, ...flags] = config.tasks.compile.split(" ");
-  assert.deepEqual([deno, subcommand], ["deno", "compile"]);
-  flags.splice(flags.indexOf("--output"), 2);
-  const [command, ...args] = COMPILER === undefined
-    ? [Deno.execPath(), "compile", "--output", output, ...flags]
-    : [COMPILER, output, ...flags];
+  const folder = `${output}-bundle`;
+  await run(Deno.execPath(), taskWith("bundle", "--outdir", folder));
+  const [, ...flags] = taskWith("compile", "--output", output);
+  const [main] = flags.splice(-1);
+  const from = `${folder}/${basename(main ?? "")}`;
+  if (COMPILER === undefined) await run(Deno.execPath(), ["compile", ...flags, from]);
+  else {
+    flags.splice(flags.indexOf("--output"), 2);
+    await run(COMPILER, [output, ...flags, from]);
+  }
+  await Deno.remove(folder, { recursive: true });
+}
+
+/** Arguments of a task's last command, a `deno`, with another value for one of its options. */
+function taskWith(task: "bundle" | "compile", option: string, value: string): string[] {
+  const [deno, ...args] = config.tasks[task].split(" && ").at(-1)?.split(" ") ?? [];
+  assert.equal(deno, "deno");
+  args[args.indexOf(option) + 1] = value;
+  return args;
+}
+
+async function run(command: string, args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command(command, {
     args,
     cwd: ROOT,
