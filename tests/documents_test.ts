@@ -1,6 +1,7 @@
-/** The commands in docs/integrators.md, run as they stand there. */
+/** Documents that say what the program does: run, or held against it. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { PROBLEM_CODES } from "../platform/errors.ts";
 import { programFromSource } from "./product.ts";
 import { testWith } from "./skip.ts";
 
@@ -33,6 +34,19 @@ testWith(
     assert.match(out, /^managed: true \(ok\)$/m);
   },
 );
+
+Deno.test("the operators' document has every code, and every link that doctor looks at", () => {
+  const text = Deno.readTextFileSync(`${ROOT}docs/operators.md`);
+  const rows = [...text.matchAll(/^\| `([^`]+)`/gm)].map(([, name = ""]) => name.split(":")[0]);
+  const checked = ["doctor.ts", "doctor_user.ts", "doctor_challenge.ts"].flatMap((file) => {
+    const source = Deno.readTextFileSync(`${ROOT}agent/${file}`);
+    const ids = /(?:passed|failed)\(\s*[`"]([a-z-]+)|\bid = (?:.*\? )?[`"]([a-z-]+)/g;
+    return [...source.matchAll(ids)].map(([, first, second]) => first ?? second);
+  });
+  const known = new Set([...checked, ...PROBLEM_CODES]);
+  assert.ok(known.size > PROBLEM_CODES.length + 15);
+  assert.deepEqual([...new Set(rows)].toSorted(), [...known].toSorted());
+});
 
 /** As in a terminal, but the first failure ends it, and nothing outlives it. */
 const BEGIN = "set -eum; trap 'kill $(jobs -p) 2> /dev/null || true' EXIT";
