@@ -1,6 +1,6 @@
 /** Who may use the keys in the keychain without asking the user, on the modelled Mac. */
 import assert from "node:assert/strict";
-import { KeyAccessLost } from "../platform/macos/security_framework.ts";
+import { KeyAccessLost } from "../platform/errors.ts";
 import {
   install,
   keychainOf,

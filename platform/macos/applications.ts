@@ -6,6 +6,7 @@
  */
 import type { RunCommand } from "../command.ts";
 import { LINE_BYTES, LINE_WORDS, wordBytes } from "./security_command.ts";
+import { MACOS } from "./system_commands.ts";
 
 /** What finding applications needs. */
 export interface ApplicationWorld {
@@ -108,8 +109,9 @@ export function partitionFrom(description: string): string | undefined {
 }
 
 async function partitionOf(path: string, world: ApplicationWorld): Promise<string | undefined> {
+  const [program, ...args] = MACOS.signature(path);
   const { code, stderrTail } = await world.run({
-    argv: [world.codesign ?? "/usr/bin/codesign", "--display", "--verbose=4", path],
+    argv: [world.codesign ?? program, ...args],
     env: { HOME: world.home, PATH: "/usr/bin:/bin:/usr/sbin:/sbin" },
     timeoutMs: 30_000,
   });

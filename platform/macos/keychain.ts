@@ -169,6 +169,10 @@ class Keychain implements KeychainStore {
     return { certificates, keys: [...(await this.#keys(contents)).keys()] };
   }
 
+  async applications(): Promise<readonly string[]> {
+    return (await this.#applications()).paths;
+  }
+
   async removeCertificate(sha256: string): Promise<void> {
     const { certificates } = await this.#read();
     if (!certificates.some((found) => found.sha256 === sha256)) return;

@@ -1,7 +1,7 @@
 /**
  * Every command that the keychain adapter can give to `/usr/bin/security`: the whole conversation
  * with the operating system on one page. The forms are those of Apple's source (release 61901).
- * None of them changes a trust setting, and each names the keychain that it is for: without one,
+ * None of them changes a trust setting, and each that changes a keychain names it: without one,
  * `security` would act on others.
  */
 import type { SecurityCommand } from "./security_command.ts";
@@ -107,6 +107,17 @@ export const SECURITY = {
   /** Removes a password item of ours. */
   deletePassword: (service: string, keychain: string) =>
     plain("delete-generic-password", "-a", ACCOUNT, "-s", service, keychain),
+
+  /** Prints the hashes of the certificate that is preferred for a service; fails without one. */
+  identityPreference: (service: string) => plain("get-identity-preference", "-s", service, "-Z"),
+
+  /** Prefers one certificate, which has its key, for a service; replaces an earlier preference. */
+  setIdentityPreference: (service: string, sha256: string, keychain: string) =>
+    plain("set-identity-preference", "-s", service, "-Z", sha256, keychain),
+
+  /** Clears the preference for exactly this service. It is no keychain's: none is named. */
+  clearIdentityPreference: (service: string) =>
+    plain("set-identity-preference", "-n", "-s", service),
 } as const;
 
 function plain(...words: [string, ...string[]]): SecurityCommand {

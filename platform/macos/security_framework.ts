@@ -2,7 +2,6 @@
  * The two things that `/usr/bin/security` cannot do and the Security framework can: sign with a
  * key in a keychain, and tell whether a keychain is open without asking anybody.
  */
-import { Problem } from "../errors.ts";
 
 /** A private key in a keychain. */
 export interface KeychainKey {
@@ -25,19 +24,4 @@ export interface SecurityFramework {
    * @throws Problem `internal` when the key is not there
    */
   sign(key: KeychainKey, message: Uint8Array): Uint8Array;
-}
-
-/**
- * This program may not use a key that is there: its access was given to an earlier version of the
- * program, by code hash, and the key cannot be exported. The way on is a new key: a re-issue.
- */
-export class KeyAccessLost extends Problem {
-  constructor(label: string, options?: { cause?: unknown }) {
-    super(
-      "internal",
-      `macOS does not let this version of the program use the key ${label}. A new certificate is ` +
-        "asked for instead of a renewal.",
-      options,
-    );
-  }
 }

@@ -5,8 +5,8 @@
  * are those of Apple's headers: what a function with Create or Copy in its name gives is released
  * here, constants are not.
  */
-import { Problem } from "../errors.ts";
-import { KeyAccessLost, type KeychainKey, type SecurityFramework } from "./security_framework.ts";
+import { KeyAccessLost, Problem } from "../errors.ts";
+import type { KeychainKey, SecurityFramework } from "./security_framework.ts";
 
 /** The frameworks of this Mac. @throws Problem `internal` when they cannot be loaded */
 export function loadSecurityFramework(): SecurityFramework {

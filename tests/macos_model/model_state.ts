@@ -1,5 +1,6 @@
 /** What a modelled Mac holds, in one JSON file, so that processes can share it as real ones do. */
 import { z } from "zod";
+import type { PropertyList } from "../../platform/macos/property_list.ts";
 
 const keySchema = z.strictObject({
   /** SHA-1 of the public key's bits, upper-case hexadecimal. */
@@ -39,6 +40,35 @@ const codeSchema = z.strictObject({
   hash: z.string(),
 });
 
+const accountSchema = z.strictObject({
+  /** The account's own name, then others that the directory finds it by. */
+  names: z.array(z.string()),
+  uid: z.number(),
+  gid: z.number(),
+  home: z.string(),
+});
+
+const jobSchema = z.strictObject({
+  running: z.boolean(),
+  runs: z.number(),
+  exitCode: z.number().optional(),
+  /** Signals that it ends at. */
+  obeys: z.array(z.string()),
+  /** Looks at it that still find it after it was unloaded. */
+  ending: z.number().optional(),
+});
+
+/** Property lists, as far as JSON has them. */
+const propertySchema: z.ZodType<PropertyList> = z.lazy(() =>
+  z.union([
+    z.string(),
+    z.number(),
+    z.boolean(),
+    z.array(propertySchema),
+    z.record(z.string(), propertySchema),
+  ])
+);
+
 const stateSchema = z.strictObject({
   home: z.string(),
   /** Path of the login keychain; null before the first login. */
@@ -50,6 +80,17 @@ const stateSchema = z.strictObject({
   identityPreferences: z.record(z.string(), z.string()),
   /** Signatures of code, by path. */
   code: z.record(z.string(), codeSchema),
+  /** The user's own preferences by domain; what `defaults` finds in a bundle by its path. */
+  preferences: z.record(z.string(), z.record(z.string(), propertySchema)),
+  accounts: z.array(accountSchema),
+  /** Names of those who are logged in at the screen. */
+  sessions: z.array(z.string()),
+  /** Jobs of launchd by domain and label. */
+  jobs: z.record(z.string(), jobSchema),
+  /** What mount(8) and ps(1) print beside. */
+  mounts: z.string(),
+  processes: z.string(),
+  hardware: z.string(),
   /** Dialogs that the user would have seen. */
   prompts: z.array(z.string()),
   /** Exit status that the next run of a command ends with instead of doing anything. */
@@ -64,6 +105,10 @@ export type ModelKeychain = z.infer<typeof keychainSchema>;
 export type ModelKey = z.infer<typeof keySchema>;
 /** A generic password in a keychain. */
 export type ModelPassword = z.infer<typeof passwordSchema>;
+/** An account in the directory. */
+export type ModelAccount = z.infer<typeof accountSchema>;
+/** A job of launchd. */
+export type ModelJob = z.infer<typeof jobSchema>;
 /** Code and who signed it. */
 export type ModelCode = z.infer<typeof codeSchema>;
 

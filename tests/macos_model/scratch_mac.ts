@@ -2,12 +2,14 @@
 import { fileURLToPath } from "node:url";
 import { selfProgram } from "../../agent/self_program.ts";
 import type { Command, CommandResult, RunCommand } from "../../platform/command.ts";
-import { Problem } from "../../platform/errors.ts";
+import { KeyAccessLost, Problem } from "../../platform/errors.ts";
 import type { OpenKeychain } from "../../platform/macos/keychain.ts";
-import { KeyAccessLost, type SecurityFramework } from "../../platform/macos/security_framework.ts";
+import type { SecurityFramework } from "../../platform/macos/security_framework.ts";
 import type { CreatedPath } from "../../platform/trust_store.ts";
 import { signWith, useOfKey } from "./browser.ts";
 import { runCodesign } from "./codesign_program.ts";
+import { runDefaults } from "./defaults_program.ts";
+import { runLaunchctl } from "./launchctl_program.ts";
 import {
   changeState,
   emptyKeychain,
@@ -18,14 +20,29 @@ import {
   readState,
   writeState,
 } from "./model_state.ts";
+import { Forbidden } from "./security_grammar.ts";
 import { type ProgramResult, runSecurity } from "./security_program.ts";
+import { SYSTEM_PROGRAMS } from "./system_programs.ts";
 
-/** Programs that are modelled. */
-export type ModelProgram = "security" | "codesign";
+/** Programs that are modelled, by their paths on a Mac. */
+const PROGRAMS: Readonly<Record<string, ModelledProgram>> = {
+  ...SYSTEM_PROGRAMS,
+  "/usr/bin/security": runSecurity,
+  "/usr/bin/codesign": runCodesign,
+  "/usr/bin/defaults": runDefaults,
+  "/bin/launchctl": runLaunchctl,
+};
+
+type ModelledProgram = (
+  state: MacState,
+  args: readonly string[],
+  input: string,
+) => ProgramResult;
 
 /** What a program was called with. */
 export interface RecordedCall {
-  program: ModelProgram;
+  /** Its path on a Mac. */
+  program: string;
   argv: string[];
   env: Record<string, string>;
   stdin: string;
@@ -75,6 +92,8 @@ export class ScratchMac implements Disposable {
   macosApplications: string[] = [];
   /** Where the next run dies. */
   killAt: KillPoint | undefined;
+  /** Called after each call of a program. */
+  onCall: (program: string, args: readonly string[]) => void = () => {};
   #calls = 0;
   #dead = false;
 
@@ -92,6 +111,13 @@ export class ScratchMac implements Disposable {
       },
       identityPreferences: {},
       code: {},
+      preferences: {},
+      accounts: [{ names: ["ada", "ada@example.com"], uid: 501, gid: 20, home: this.home }],
+      sessions: ["ada"],
+      jobs: {},
+      mounts: "",
+      processes: "",
+      hardware: "5A7C1D60-1111-5222-8333-0123456789AB",
       prompts: [],
       faults: [],
     };
@@ -138,13 +164,12 @@ export class ScratchMac implements Disposable {
 
   /** {@link RunCommand} on this Mac. */
   readonly run: RunCommand = (command) => {
-    const [program = "", ...args] = command.argv;
-    const name: ModelProgram = program === "/usr/bin/codesign" ? "codesign" : "security";
-    if (program !== `/usr/bin/${name}`) return Promise.reject(new Error(`${program} was run`));
+    const [program, ...args] = command.argv;
     this.#die("before");
-    this.calls.push(recordedCall(name, args, command.env, command.input ?? ""));
-    const result = runModel(this.stateFile, name, args, command.input ?? "");
+    this.calls.push(recordedCall(program, args, command.env, command.input ?? ""));
+    const result = runModel(this.stateFile, program, args, command.input ?? "");
     this.#die("after");
+    this.onCall(program, args);
     return Promise.resolve(resultOf(result));
   };
 
@@ -167,6 +192,11 @@ export class ScratchMac implements Disposable {
     return this.#calls;
   }
 
+  /** Whether the run that is under way was killed. */
+  get isDead(): boolean {
+    return this.#dead;
+  }
+
   /** After a kill: files and state are as they were in that instant. */
   revive(): void {
     if (this.#dead) {
@@ -185,12 +215,22 @@ export class ScratchMac implements Disposable {
     const main = fileURLToPath(new URL("./main.ts", import.meta.url));
     const { argv: [deno], env } = selfProgram(undefined, main);
     Deno.mkdirSync(`${this.folder}/bin`);
-    const install = (name: ModelProgram) => {
+    const install = (name: "security" | "codesign") => {
       const path = `${this.folder}/bin/${name}`;
       // What Deno needs is set here, so that the model sees the environment that it was given.
       const words = [
         ...["/usr/bin/env", ...Object.entries(env).map(([key, value]) => `${key}=${value}`)],
-        ...[deno, "run", "-A", "--quiet", "--no-check", "--cached-only", main, this.folder, name],
+        ...[
+          deno,
+          "run",
+          "-A",
+          "--quiet",
+          "--no-check",
+          "--cached-only",
+          main,
+          this.folder,
+          `/usr/bin/${name}`,
+        ],
       ];
       const script = `#!/bin/sh\nexec ${words.map((word) => `'${word}'`).join(" ")} "$@"\n`;
       Deno.writeTextFileSync(path, script, { mode: 0o755 });
@@ -220,7 +260,7 @@ export class ScratchMac implements Disposable {
 
 /** A call as it is recorded. */
 export function recordedCall(
-  program: ModelProgram,
+  program: string,
   argv: readonly string[],
   env: Command["env"],
   stdin: string,
@@ -231,14 +271,13 @@ export function recordedCall(
 /** Runs a modelled program on the Mac whose state is in a file. */
 export function runModel(
   stateFile: string,
-  program: ModelProgram,
+  program: string,
   args: readonly string[],
   input: string,
 ): ProgramResult {
-  return changeState(
-    stateFile,
-    (state) => program === "codesign" ? runCodesign(state, args) : runSecurity(state, args, input),
-  );
+  const run = PROGRAMS[program];
+  if (!run) throw new Forbidden(`${program} was run`);
+  return changeState(stateFile, (state) => run(state, args, input));
 }
 
 function resultOf({ code, stdout, stderr }: ProgramResult): CommandResult {

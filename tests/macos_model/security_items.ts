@@ -131,7 +131,11 @@ export const ITEM_COMMANDS: Readonly<Record<string, ModelCommand>> = {
   "set-identity-preference"({ state }, { options, operands }) {
     const service = valueOf(options, "s");
     if (service === undefined) throw new Usage();
+    // Preferences are items of the login keychain.
+    opened(state, state.login ?? "");
     if (valueOf(options, "n") !== undefined) {
+      if (operands.length > 0) throw new Forbidden("clears in a keychain that has none");
+      if (state.identityPreferences[service] === undefined) throw new OsStatus("itemNotFound");
       delete state.identityPreferences[service];
       return;
     }
@@ -144,8 +148,12 @@ export const ITEM_COMMANDS: Readonly<Record<string, ModelCommand>> = {
   },
 
   "get-identity-preference"({ state, print }, { options }) {
+    if (valueOf(options, "Z") === undefined) throw new Forbidden("prints no hash");
     const hash = state.identityPreferences[valueOf(options, "s") ?? ""];
-    if (hash === undefined) throw new OsStatus("itemNotFound");
+    // It refers to the certificate itself, and to nothing once that is gone.
+    const isThere = (der: string) => hashOf("sha256", der) === hash;
+    const found = state.searchList.flatMap((path) => state.keychains[path]?.certificates ?? []);
+    if (hash === undefined || !found.some(isThere)) throw new OsStatus("itemNotFound");
     print(`SHA-256 hash: ${hash}`);
   },
 };

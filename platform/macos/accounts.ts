@@ -1,0 +1,163 @@
+/** Accounts on macOS: the directory, or a `passwd` file under `--root`. */
+import { join, posix } from "node:path";
+import type { Account, AccountWorld } from "../accounts.ts";
+import { Problem } from "../errors.ts";
+import { checkRootOwnedDir, readRegularFile } from "../files.ts";
+import { findPasswdEntry, type PasswdEntry } from "../passwd.ts";
+import { fileSystemType, isNetworkFileSystem } from "./mounts.ts";
+import { memberOf, type ReadPropertyList, readPropertyList } from "./property_list.ts";
+import { MACOS, systemEnvironment } from "./system_commands.ts";
+
+/** See `LookUpAccount` in platform/accounts.ts. Says nothing of the home: see {@link checkHome}. */
+export async function lookUpAccount(name: string, world: AccountWorld): Promise<Account> {
+  const passwd = world.root === undefined ? undefined : passwdUnder(world.root);
+  const entry = passwd === undefined
+    ? await askDirectory(name, world)
+    : findPasswdEntry(passwd, name);
+  if (!entry) {
+    const where = passwd === undefined ? "on this Mac" : `in ${world.root}/etc/passwd`;
+    throw new Problem(
+      "no-local-account",
+      `No account is named exactly '${name}' ${where}: create it, or bind the user to another one`,
+    );
+  }
+  const system = systemAccountReason(entry);
+  if (system) {
+    throw new Problem(
+      "system-account",
+      `The account '${name}' ${system}: bind the user to the account of a person`,
+    );
+  }
+  if (!entry.home.startsWith("/") || NO_HOMES.has(entry.home)) {
+    throw new Problem("home-missing", `The account '${name}' has no home: give it one (Users)`);
+  }
+  const home = posix.resolve(entry.home);
+  return {
+    name,
+    uid: String(entry.uid),
+    home: passwd === undefined ? home : join(world.root ?? "/", home),
+    runAs: rights(entry, world, passwd === undefined),
+  };
+}
+
+/** See `CheckHome` in platform/accounts.ts. Works in the user-agent, which may enter the home. */
+export async function checkHome(account: Account, world: AccountWorld): Promise<void> {
+  const { name, home } = account;
+  // Before anything else: a server that is down would keep whoever touches its files.
+  await refuseSharedHome(account, home, world);
+  let real: string;
+  let info: Deno.FileInfo;
+  try {
+    real = await Deno.realPath(home);
+    info = await Deno.stat(real);
+  } catch (cause) {
+    throw new Problem(
+      "home-missing",
+      `The home ${home} of '${name}' is not there (not mounted yet?); it is tried again later`,
+      { cause },
+    );
+  }
+  if (!info.isDirectory) {
+    throw new Problem("home-missing", `The home ${home} of '${name}' is not a directory`);
+  }
+  await refuseSharedHome(account, real, world);
+  // Under --root the caller serves every account with its own rights.
+  const isAccounts = world.root !== undefined && String(info.uid) === account.uid;
+  if (info.uid === world.uid || isAccounts) return;
+  throw new Problem(
+    "system-account",
+    `The home ${home} of '${name}' belongs to uid ${info.uid}, not to uid ${world.uid}: give the ` +
+      "account a home of its own",
+  );
+}
+
+async function refuseSharedHome(account: Account, path: string, world: AccountWorld) {
+  const type = fileSystemType(await (world.mounts ?? readMounts(world))(), path);
+  if (type === undefined || !isNetworkFileSystem(type)) return;
+  throw new Problem(
+    "shared-home",
+    `The home ${account.home} of '${account.name}' is on a network file system (${type}): ` +
+      "every Mac that mounts it would present this one's certificate, so none is installed",
+  );
+}
+
+function readMounts({ run }: AccountWorld): () => Promise<string> {
+  return async () => {
+    const how = { env: systemEnvironment(), timeoutMs: 10_000 };
+    const { code, stdoutTail } = await run({ argv: MACOS.mounts(), ...how });
+    if (code === 0) return stdoutTail;
+    throw new Problem("internal", `Cannot tell what is mounted: 'mount' ended with ${code}.`);
+  };
+}
+
+/** Why an account is no person's, or undefined when it may be one's. */
+function systemAccountReason({ name, uid }: PasswdEntry): string | undefined {
+  if (uid === 0) return "is root's";
+  if (name.startsWith("_")) return "is one of the system's own, whose names begin with '_'";
+  if (uid >= HIGHEST_UID) return `has uid ${uid}, which stands for nobody`;
+  return uid < LOWEST_PERSONAL_UID
+    ? `has uid ${uid}, below ${LOWEST_PERSONAL_UID}, where people's accounts begin`
+    : undefined;
+}
+
+/** macOS gives the first account of a person uid 501. */
+const LOWEST_PERSONAL_UID = 500;
+/** Uids are signed here; `nobody` is -2. */
+const HIGHEST_UID = 0x7fffffff;
+
+/** What stands for no home. */
+const NO_HOMES: ReadonlySet<string> = new Set(["/var/empty", "/dev/null", "/99"]);
+
+function rights(entry: PasswdEntry, world: AccountWorld, known: boolean): Account["runAs"] {
+  const { uid, gid } = entry;
+  if (!known || (uid === world.uid && world.uid !== 0)) return "self";
+  if (world.uid === 0) return { uid, gid, groups: "own" };
+  throw new Problem(
+    "internal",
+    `Without root rights only uid ${world.uid} can be served, and '${entry.name}' is uid ${uid}: ` +
+      "run the agent as root",
+  );
+}
+
+/** Asks for exactly this name: the directory itself knows accounts by other names as well. */
+async function askDirectory(name: string, world: AccountWorld): Promise<PasswdEntry | undefined> {
+  // deno-lint-ignore no-control-regex
+  if (!/^[^\0-\x1f\x7f:/]+$/.test(name)) return undefined;
+  const { code, timedOut, stdoutTail, stderrTail } = await world.run({
+    argv: MACOS.account(name),
+    env: systemEnvironment(),
+    timeoutMs: 10_000,
+  });
+  if (code !== 0) {
+    // It has no exit status of its own for this, only its name.
+    if (stderrTail.includes("eDSRecordNotFound")) return undefined;
+    const why = timedOut ? "the directory did not answer in 10 s" : stderrTail.trim();
+    throw new Problem("internal", `Cannot look up the account '${name}': ${why || `exit ${code}`}`);
+  }
+  const record = readPropertyList(stdoutTail);
+  const [recordName, uid, gid, home] = [
+    ...["RecordName", "UniqueID", "PrimaryGroupID", "NFSHomeDirectory"],
+  ].map((attribute) => firstOf(memberOf(record, `dsAttrTypeStandard:${attribute}`)));
+  if (recordName !== name || !isId(uid) || !isId(gid)) return undefined;
+  return { name, uid: unsigned(uid), gid: unsigned(gid), home: home ?? "" };
+}
+
+function firstOf(values: ReadPropertyList | undefined): string | undefined {
+  const [first] = Array.isArray(values) ? values : [];
+  return typeof first === "string" ? first : undefined;
+}
+
+function isId(text: string | undefined): text is string {
+  return text !== undefined && /^-?\d{1,10}$/.test(text);
+}
+
+function unsigned(id: string): number {
+  return Number(id) >>> 0;
+}
+
+/** The `passwd` file under a root that only root (or we) can change; undefined where it is none. */
+function passwdUnder(root: string): string | undefined {
+  if (!checkRootOwnedDir(`${root}/etc`, root)) return undefined;
+  const bytes = readRegularFile(`${root}/etc/passwd`, 16 * 1024 * 1024);
+  return bytes && new TextDecoder().decode(bytes);
+}
