@@ -3,5 +3,5 @@ import { testInWindows } from "./wine.ts";
 
 testInWindows([], "certstore keeps its promises on Windows", {
   files: ["certstore_story.ts", "certstore_keys_story.ts"],
-  program: { source: "certstore_witness.c", libraries: ["crypt32", "ncrypt", "advapi32"] },
+  programs: [{ source: "certstore_witness.c", libraries: ["crypt32", "ncrypt", "advapi32"] }],
 });

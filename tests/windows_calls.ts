@@ -11,7 +11,24 @@ const PAIRS: readonly { takes: readonly string[]; gives: readonly string[] }[] =
   { takes: ["NCryptOpenKey", "NCryptImportKey"], gives: ["NCryptFreeObject", "NCryptDeleteKey"] },
   { takes: ["BCryptOpenAlgorithmProvider"], gives: ["BCryptCloseAlgorithmProvider"] },
   { takes: ["BCryptGenerateKeyPair"], gives: ["BCryptDestroyKey"] },
+  { takes: ["RegOpenKeyExW", "RegCreateKeyExW"], gives: ["RegCloseKey"] },
+  {
+    takes: [
+      ...["OpenProcess", "OpenProcessToken", "CreateToolhelp32Snapshot"],
+      ...["CreateFileW", "NtCreateFile"],
+    ],
+    gives: ["CloseHandle"],
+  },
+  {
+    takes: [
+      ...["GetSecurityInfo", "ConvertStringSecurityDescriptorToSecurityDescriptorW"],
+      ...["daclAtPointer", "daclOfBytes"],
+    ],
+    gives: ["LocalFree"],
+  },
 ];
+
+const INVALID_HANDLE_VALUE = 0xffffffffffffffffn;
 
 /** CryptAcquireContext with it removes a container and gives no handle. */
 const CRYPT_DELETEKEYSET = 0x10;
@@ -49,7 +66,9 @@ export function countWindowsCalls(): () => { held: Record<string, number>; taken
 }
 
 function succeeded(name: string, args: readonly unknown[], result: unknown): boolean {
-  if (/^[NB]Crypt/.test(name)) return result === 0;
+  if (/^([NB]Crypt|Reg|GetSecurityInfo|NtCreateFile)/.test(name)) return result === 0;
+  if (name === "LocalFree") return result === 0n;
+  if (result === INVALID_HANDLE_VALUE) return false;
   if (name === "CryptAcquireContextW" && (Number(args[4]) & CRYPT_DELETEKEYSET) !== 0) return false;
   return result !== 0 && result !== 0n && result !== null;
 }

@@ -12,18 +12,27 @@ import { WINDOWS_DENO, WINE_PREFIX, WINE_TREE } from "./wine_tree.ts";
 export interface WindowsTests {
   /** Files of `Deno.test`s without steps, beside this one. */
   files: readonly `${string}.ts`[];
-  /** A program in C beside this one, found there as `NAME.exe` in the working directory. */
-  program?: { source: `${string}.c`; libraries: readonly string[] };
+  /** Programs in C beside this one, found there as `NAME.exe` in the working directory. */
+  programs?: readonly WindowsProgram[];
+  /** Puts more into that directory; what it gives is disposed of when the tests have ended. */
+  prepare?: (directory: string) => Promise<AsyncDisposable>;
+}
+
+/** A program in C, with the libraries of Windows that it needs. */
+export interface WindowsProgram {
+  source: `${string}.c`;
+  libraries: readonly string[];
 }
 
 /** Registers a test whose steps are the tests of these files, run in Windows. */
 export function testInWindows(
   requirements: readonly Requirement[],
   name: string,
-  { files, program }: WindowsTests,
+  { files, programs = [], prepare }: WindowsTests,
 ): void {
   const needs = [PC, NAMESPACES, "root", "unshare", "wine", ...requirements] as const;
-  testWith(program ? [...needs, "x86_64-w64-mingw32-gcc"] : needs, name, async (t) => {
+  const compiler = programs.length > 0 ? ["x86_64-w64-mingw32-gcc"] as const : [];
+  testWith([...needs, ...compiler], name, async (t) => {
     const folder = await Deno.makeTempDir({ prefix: "device-trust-windows-" });
     try {
       const tests = `${folder}/tests`;
@@ -32,12 +41,13 @@ export function testInWindows(
         const target = `${tests}/${compiled(file)}`;
         await execute(Deno.execPath(), "bundle", "--quiet", "--output", target, at(file));
       }
-      if (program) {
-        const target = `${tests}/${program.source.replace(/c$/, "exe")}`;
-        const libraries = program.libraries.map((library) => `-l${library}`);
-        const flags = ["-Wall", "-Werror", "-municode", "-o", target, at(program.source)];
-        await execute("x86_64-w64-mingw32-gcc", ...flags, ...libraries);
+      for (const { source, libraries } of programs) {
+        const target = `${tests}/${source.replace(/c$/, "exe")}`;
+        const flags = ["-Wall", "-Werror", "-municode", "-o", target, at(source)];
+        const linked = libraries.map((library) => `-l${library}`);
+        await execute("x86_64-w64-mingw32-gcc", ...flags, ...linked);
       }
+      await using _prepared = await prepare?.(tests);
       await relay(t, await runInWindows(folder, files.map(compiled)));
     } finally {
       await Deno.remove(folder, { recursive: true });
@@ -113,6 +123,7 @@ const NEW_WINDOWS = `
     -o "lowerdir=$tree,upperdir=$scratch/upper,workdir=$scratch/work"
   mount -t proc proc "$scratch/root/proc"
   mount --rbind /dev "$scratch/root/dev"
+  echo "127.0.0.1 localhost" > "$scratch/root/etc/hosts"
   mkdir "$scratch/root/mnt/tests"
   mount --bind "$tests" "$scratch/root/mnt/tests"
   chroot "$scratch/root" env -i HOME=/root XDG_RUNTIME_DIR=/tmp LANG=C.UTF-8 \

@@ -67,7 +67,7 @@ const CONTAINER_PREFIX = "DeviceTrust-";
 const CONTAINER_NAME = /^DeviceTrust-[0-9a-f]{52}$/;
 
 /** DER ExtendedKeyUsage of a root that may vouch for clients and for nothing else. */
-const CLIENTS_ONLY = encode(TAG.sequence, derOid(CLIENT_AUTH));
+export const CLIENTS_ONLY = encode(TAG.sequence, derOid(CLIENT_AUTH));
 
 class Certstore implements TrustStore {
   readonly kind = "certstore";

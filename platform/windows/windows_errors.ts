@@ -2,6 +2,7 @@
 import { Problem, type ProblemCode } from "../errors.ts";
 
 /** Codes that callers tell apart, or that people can do something about (winerror.h). */
+export const ERROR_FILE_NOT_FOUND = 0x2;
 export const ERROR_NO_MORE_ITEMS = 0x103;
 export const NTE_BAD_KEYSET = 0x80090016;
 export const NTE_NO_KEY = 0x8009000d;

@@ -30,8 +30,16 @@ export function textIn(bytes: Uint8Array): string {
 
 /** Text that a structure points at and that lies behind it, in the same bytes. */
 export function textBehind(structure: Uint8Array<ArrayBuffer>, at: number): string {
+  return textIn(bytesBehind(structure, at));
+}
+
+/** From what a structure points at, behind it in the same bytes, to their end. */
+export function bytesBehind(
+  structure: Uint8Array<ArrayBuffer>,
+  at: number,
+): Uint8Array<ArrayBuffer> {
   const view = new DataView(structure.buffer, structure.byteOffset, structure.byteLength);
-  return textIn(structure.subarray(Number(view.getBigUint64(at, true) - addressOf(structure))));
+  return structure.subarray(Number(view.getBigUint64(at, true) - addressOf(structure)));
 }
 
 /** Room for a handle or a pointer that Windows writes. */
