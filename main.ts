@@ -3,6 +3,7 @@
  * load when it runs, each by its literal name: so the compiler finds them, and the binary never looks
  * for one outside itself (docs/architecture.md).
  */
+import { isAbsolute } from "node:path";
 import { EXIT } from "./agent/exit.ts";
 
 /** A process that stays in memory or starts often, and so skips the command-line library. */
@@ -72,7 +73,7 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     .exitOverride()
     .configureOutput({ writeOut: output.out, writeErr: output.err })
     .configureHelp({ showGlobalOptions: true })
-    .addHelpText("after", EXIT_CODES);
+    .addHelpText("after", `\n${EXIT_CODES}`);
 
   program.command("enroll")
     .description("register this device at its agent server")
@@ -170,6 +171,23 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
       code = await unenrollCommand(root(), output);
     });
 
+  program.command("service")
+    .description("hand agent and user-agent to the system, which starts them, or take them back")
+    .addArgument(new Argument("<action>").choices(["install", "uninstall", "status"]))
+    .action(async (action) => {
+      const { serviceCommand } = await import("./agent/service_command.ts");
+      code = await serviceCommand(root(), action, output);
+    });
+
+  program.command("config")
+    .description("show the configuration that counts, or check the file")
+    .addArgument(new Argument("<action>").choices(["show", "check"]))
+    .argument("[file]", "another file than the device's own")
+    .action(async (action, file) => {
+      const { configCommand } = await import("./agent/config_command.ts");
+      code = await configCommand(root(), action, file, output);
+    });
+
   program.command("mock-server")
     .description("run the reference agent server and its portal")
     .option("--listen <host:port>", "where agents connect", "localhost:8443")
@@ -192,12 +210,36 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
       code = await runDemo(output);
     });
 
+  program.command("keychain-password")
+    .description("print the password that macOS asks for when a program wants to use the leaf")
+    .action(async () => {
+      const { keychainPasswordCommand } = await import("./agent/keychain_password_command.ts");
+      code = await keychainPasswordCommand(root(), output);
+    });
+
+  program.command("profile")
+    .description("write a configuration profile (.mobileconfig) for Macs that an MDM manages")
+    .requiredOption("--output <file>", "a file that is not there yet")
+    .action(async ({ output: file }) => {
+      const { profileCommand } = await import("./agent/profile_command.ts");
+      code = await profileCommand(root(), absolute(file), output);
+    });
+
   program.command("completion")
     .description("print a completion script for a shell")
     .addArgument(new Argument("<shell>").choices(["bash", "zsh", "fish"]))
     .action(async (shell) => {
       const { completionScript } = await import("./agent/completion.ts");
       output.out(completionScript(program, shell));
+    });
+
+  program.command("agent-manual", { hidden: true })
+    .description("print the manual page")
+    .action(async () => {
+      const { manualPage } = await import("./agent/manual.ts");
+      output.out(
+        manualPage(program, { version: VERSION, exitCodes: EXIT_CODES, examples: EXAMPLES }),
+      );
     });
 
   for (const command of [program, ...program.commands]) {
@@ -220,8 +262,8 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
   }
 }
 
-const EXIT_CODES = `
-Exit codes: 0 done, 1 failed, 2 usage, 3 not enrolled, 4 something needs attention.`;
+const EXIT_CODES =
+  "Exit codes: 0 done, 1 failed, 2 usage, 3 not enrolled, 4 something needs attention.";
 
 /** How each command is used; `device-trust` stands for the program itself. */
 const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
@@ -249,6 +291,10 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   renew: ["renew", "renew --user alice"],
   unenroll: ["unenroll"],
+  config: ["config show", "config check ./config.json"],
+  "keychain-password": ["keychain-password", "keychain-password | pbcopy"],
+  profile: ["profile --output device-trust.mobileconfig"],
+  service: ["service install", "service status", "service uninstall"],
   "mock-server": [
     "mock-server --data ./server",
     "mock-server --listen localhost:0 --portal localhost:0 --leaf-ttl 5m --renew-after 2m",
@@ -269,7 +315,7 @@ function examples(name: string): string {
 
 /** A folder as an absolute path. */
 function absolute(dir: string): string {
-  return dir.startsWith("/") ? dir : `${Deno.cwd()}/${dir}`;
+  return isAbsolute(dir) ? dir : `${Deno.cwd()}/${dir}`;
 }
 
 /** Gives what writes a text, and says whether it is read. */

@@ -5,7 +5,7 @@
  */
 import { toProblem } from "../platform/errors.ts";
 import type { SystemPaths } from "../platform/paths.ts";
-import type { SelfProgram } from "../platform/platform.ts";
+import type { Meeting, SelfProgram } from "../platform/platform.ts";
 import { backOff } from "./back_off.ts";
 import { readIdentity } from "./identity.ts";
 import type { Log } from "./log.ts";
@@ -21,6 +21,7 @@ export interface AgentWorld {
   paths: SystemPaths;
   /** Whether this process may act for other users. */
   privileged: boolean;
+  meeting: Meeting;
   /** What tells this machine from a clone of it; see `SystemFacts`. */
   system: { machine?: string };
   state: State;

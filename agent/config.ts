@@ -2,9 +2,11 @@
 import { z } from "zod";
 import { readRegularFile } from "../platform/files.ts";
 import { LOG_LEVELS } from "./log.ts";
+import { withoutUserInfo } from "./redaction.ts";
 
 /** The file's shape; unknown keys are errors, so that a typing mistake is not silently nothing. */
 export const Config = z.strictObject({
+  $schema: z.string().optional().describe("Where editors find this schema; of no other use."),
   server: z.string().optional().describe("URL of the agent server, https://."),
   serverCa: z.string().optional().describe(
     "PEM file of the authority that signs the agent server's TLS certificate; no other counts.",
@@ -26,18 +28,46 @@ export class ConfigError extends Error {
 /** Reads the configuration; without a file it is empty. @throws ConfigError */
 export function readConfig(path: string): Config {
   const bytes = readRegularFile(path, 64 * 1024);
-  if (!bytes) return {};
+  return bytes ? parseConfig(bytes, path) : {};
+}
+
+/** The configuration that these bytes are. @param path for messages @throws ConfigError */
+export function parseConfig(bytes: Uint8Array, path: string): Config {
+  let text: string;
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    json = JSON.parse(text);
   } catch (cause) {
     throw new ConfigError(`Cannot use '${path}': it is not JSON (${jsonFault(cause)}).`);
   }
   const parsed = Config.safeParse(json);
   if (parsed.success) return parsed.data;
-  const issues = parsed.error.issues
-    .map((issue) => `${issue.path.join(".") || "the file"}: ${issue.message}`).join("; ");
-  throw new ConfigError(`Cannot use '${path}': ${issues}. Keys: ${keys}.`);
+  const issues = parsed.error.issues.map((issue) => {
+    const { path: [key], message } = issue;
+    const [about] = issue.code === "unrecognized_keys" ? issue.keys : [key];
+    // Keys that nobody knows are named in the message itself.
+    const what = about === undefined ? "the file: " : key === undefined ? "" : `${String(key)}: `;
+    return `${lineOf(text, about)}${what}${message}`;
+  });
+  throw new ConfigError(`Cannot use '${path}': ${issues.join("; ")}. Keys: ${keys}.`);
+}
+
+/** The configuration for others' eyes: of a proxy's URL the user and the password are left out. */
+export function shownConfig(config: Config): Config {
+  return { ...config, ...(config.proxy ? { proxy: withoutUserInfo(config.proxy) } : {}) };
+}
+
+/** Its JSON Schema (2020-12), for editors and for who generates the file. */
+export function configSchema(): Record<string, unknown> {
+  return { title: "config.json of device-trust", ...z.toJSONSchema(Config) };
+}
+
+/** Where a key stands in the text, as people count; "" for the whole file. */
+function lineOf(text: string, key: PropertyKey | undefined): string {
+  if (key === undefined) return "";
+  const at = text.search(new RegExp(`"${RegExp.escape(String(key))}"\\s*:`));
+  return at < 0 ? "" : `line ${text.slice(0, at).split("\n").length}: `;
 }
 
 /** What is wrong, and where, without what the engine quotes of the file: that may be a password. */
@@ -46,4 +76,4 @@ function jsonFault(error: unknown): string {
   return message.replace(/,? *(\.\.\.)?".*is not valid JSON$/s, "");
 }
 
-const keys = Object.keys(Config.shape).join(", ");
+const keys = Object.keys(Config.shape).filter((key) => key !== "$schema").join(", ");

@@ -1,6 +1,7 @@
 /** The configuration file: what is wrong with it is said with the key and the choices. */
 import assert from "node:assert/strict";
-import { ConfigError, readConfig } from "./config.ts";
+import { fileURLToPath } from "node:url";
+import { ConfigError, configSchema, readConfig } from "./config.ts";
 
 /** Gives the path of a file with this content to a test. */
 async function withFile(content: string, test: (path: string) => void): Promise<void> {
@@ -38,6 +39,8 @@ const WRONG: [content: string, ...words: RegExp[]][] = [
   ['{"caStore": "mozilla"}', /caStore: .*"builtin"\|"system"/],
   ['{"logLevel": "loud"}', /logLevel: .*"debug"\|"info"\|"warning"\|"error"/],
   ['{"logLevel": "loud", "proxy": null}', /logLevel: /, /proxy: /],
+  ['{\n  "server": "https://a.example",\n  "caStore" : "mine"\n}', /: line 3: caStore: /],
+  ['{\n\n"logLevels": "info"}', /: line 3: Unrecognized key: "logLevels"/],
   ["[]", /the file: .*expected object/, KEYS],
   ['{"server": ', /it is not JSON/],
   ["", /it is not JSON/],
@@ -69,3 +72,8 @@ for (const [content, ...words] of WRONG) {
       });
     }));
 }
+
+Deno.test("the published JSON Schema is the one that the program goes by", () => {
+  const path = fileURLToPath(new URL("../docs/config.schema.json", import.meta.url));
+  assert.deepEqual(JSON.parse(Deno.readTextFileSync(path)), configSchema());
+});

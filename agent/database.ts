@@ -1,10 +1,9 @@
 /**
  * SQLite as agent and user-agent use it: one writer, durable, migrated by `user_version`.
  */
-import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Problem } from "../platform/errors.ts";
-import { hasRoom } from "../platform/files.ts";
+import { hasRoom } from "../platform/room.ts";
 
 /** A state file of a newer version of this program: refused, untouched. */
 export class NewerDatabase extends Error {
@@ -66,7 +65,9 @@ function explanation(path: string, error: unknown): unknown {
     case SQLITE.IOERR:
     case SQLITE.CANTOPEN:
       // It says these, too, when there is no room for a file that it needs.
-      return hasRoom(dirname(path)) ? unwritableProblem(path, error) : fullProblem(path, error);
+      return hasRoom(path.slice(0, path.lastIndexOf("/")))
+        ? unwritableProblem(path, error)
+        : fullProblem(path, error);
     default:
       return error;
   }

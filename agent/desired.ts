@@ -1,7 +1,7 @@
 /** What the agent server wants, as accepted: parsed, checked against the pins, and cut by user. */
 import { Problem } from "../platform/errors.ts";
 import { type CertificateAnswer, DesiredState, type DesiredUser, judge } from "./contract.ts";
-import { anchorsDigest, type UserSlice } from "./local_contract.ts";
+import { anchorsDigest, selectionDigest, type UserSlice } from "./local_contract.ts";
 import { sameWindow } from "./renewal.ts";
 import type { UserRow } from "./state.ts";
 import type { Anchors } from "./verify.ts";
@@ -45,6 +45,8 @@ export interface SliceContext {
   renewNow: boolean;
   /** Pinned before the present ones, newest first. */
   formerAnchors: readonly Anchors[];
+  /** Whether filters are in users' own settings, which user-agents write. */
+  ownFilters: boolean;
 }
 
 /**
@@ -76,6 +78,14 @@ export function sliceFor(
     ...(wanted && context.renewNow ? { renewNow: true } : {}),
     leaves: wanted ? user?.leaves ?? [] : [],
     clock: context.clock,
+    ...(context.ownFilters
+      ? {
+        selection: {
+          patterns: desired.selection.patterns,
+          macosApplications: desired.macosApplications,
+        },
+      }
+      : {}),
     ...(context.filterWrittenAt === undefined ? {} : { filterWrittenAt: context.filterWrittenAt }),
   };
 }
@@ -100,8 +110,9 @@ export function wants(
 export function isSettled(slice: UserSlice, row: UserRow | undefined): boolean {
   if (!slice.wanted) return row === undefined || row.state === "removed" || row.state === "absent";
   if (row?.state !== "installed" || slice.renewNow) return false;
-  const { renewal, anchors } = row.details;
+  const { renewal, anchors, selection } = row.details;
   if (anchors !== undefined && anchors !== anchorsDigest(slice.trustAnchors)) return false;
+  if (slice.selection && selection !== selectionDigest(slice.selection)) return false;
   // The server moved the window: another instant is to be drawn.
   if (slice.renewal && !(renewal && sameWindow(slice.renewal, renewal))) return false;
   const listed = new Set(slice.leaves.map((leaf) => leaf.serial));

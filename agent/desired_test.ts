@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { Problem } from "../platform/errors.ts";
 import { DesiredState, patternProblem } from "./contract.ts";
 import { isSettled, parseDesiredState, sliceFor, withIssuedLeaf } from "./desired.ts";
-import { anchorsDigest, type UserSlice } from "./local_contract.ts";
+import { anchorsDigest, selectionDigest, type UserSlice } from "./local_contract.ts";
 import type { UserRow } from "./state.ts";
 
 const pem = (name: string) => `-----BEGIN CERTIFICATE-----\n${name}\n-----END CERTIFICATE-----\n`;
@@ -31,6 +31,7 @@ const context = {
   clock: { offset: 0, known: true },
   renewNow: false,
   formerAnchors: [],
+  ownFilters: false,
 };
 
 const window = { start: "2026-06-15T00:00:00Z", end: "2026-06-17T00:00:00Z" };
@@ -178,6 +179,22 @@ Deno.test("a user is not settled while the window was moved, or the leaf is to b
   assert.equal(isSettled(slice({ renewal: moved }), planned), false);
   assert.equal(isSettled(slice({ renewal: window, renewNow: true }), planned), false);
   assert.equal(isSettled(slice({}), row({ state: "renewing" })), false);
+});
+
+Deno.test("where filters are users' own, a user is settled once the browsers were told the same", () => {
+  const own = { ...context, ownFilters: true };
+  assert.equal(sliceFor(desired(), alice, context).selection, undefined);
+  const slice = {
+    ...sliceFor(desired(), alice, own),
+    leaves: [{ serial: "aa", status: "current" as const }],
+  };
+  const { selection } = slice;
+  assert.ok(selection);
+  const told = (digest: string) => row({ details: { held: ["aa"], selection: digest } });
+  assert.equal(isSettled(slice, told(selectionDigest(selection))), true);
+  assert.equal(isSettled(slice, row()), false);
+  const other = { ...selection, macosApplications: ["/Applications/VPN.app"] };
+  assert.equal(isSettled(slice, told(selectionDigest(other))), false);
 });
 
 Deno.test("an issued leaf is current at once, and its predecessor overlaps", () => {

@@ -1,6 +1,9 @@
 /** What an administrator's command has done: by the agent that runs, or here when none does. */
 import { Problem } from "../platform/errors.ts";
+import type { DevicePlatform } from "../platform/platform.ts";
 import { isThere } from "../platform/presence.ts";
+import { socketExchange } from "./exchange.ts";
+import { folderExchange } from "./folder_exchange.ts";
 import { readIdentity } from "./identity.ts";
 import { lockHolder } from "./lock.ts";
 import { openLog } from "./log.ts";
@@ -28,7 +31,7 @@ export async function throughAgentOrHere<T>(
     const system = await device.platform.system();
     if (!await readIdentity({ ...device, system })) return undefined;
     if (lockHolder(`${paths.stateDir}/agent.lock`)) {
-      return await throughAgent(paths.controlSocket, action);
+      return await throughAgent(device.platform, action);
     }
     using _lock = lockAgent(device.platform);
     return await action.here({ ...workWorld(root, device), log: openLog({ level: "warning" }) });
@@ -40,15 +43,18 @@ export async function throughAgentOrHere<T>(
 /** How often and how far apart to look for the door of an agent that was enrolled just now. */
 const DOOR_LOOKS = { count: 50, apart: 100 } as const;
 
-async function throughAgent<T>(socket: string, { path, body, read }: DeviceAction<T>): Promise<T> {
-  for (let look = 0; !isThere(socket) && look < DOOR_LOOKS.count; look++) {
+async function throughAgent<T>(
+  { paths: { control }, meeting }: DevicePlatform,
+  { path, body, read }: DeviceAction<T>,
+): Promise<T> {
+  for (let look = 0; !isThere(control) && look < DOOR_LOOKS.count; look++) {
     await pause(DOOR_LOOKS.apart, new AbortController().signal);
   }
-  const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
+  const exchange = meeting === "folders" ? folderExchange(control) : socketExchange(control);
   try {
-    const response = await fetch(`http://agent${path}`, {
+    const response = await exchange.ask({
       method: "POST",
-      client,
+      path,
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body ?? {}),
     });
@@ -59,11 +65,11 @@ async function throughAgent<T>(socket: string, { path, body, read }: DeviceActio
     if (cause instanceof Problem) throw cause;
     throw new Problem(
       "unreachable",
-      `The agent that runs on this device does not answer at ${socket}. Look at its log; with it ` +
+      `The agent that runs on this device does not answer at ${control}. Look at its log; with it ` +
         "stopped, this command does the work itself.",
       { cause },
     );
   } finally {
-    client.close();
+    exchange.close();
   }
 }

@@ -1,5 +1,6 @@
 /** The desired state as this device holds it: accepted, stored, and cut by user. */
 import { Problem, toProblem } from "../platform/errors.ts";
+import type { DevicePlatform } from "../platform/platform.ts";
 import type { CertificateAnswer, DesiredState, TrustAnchors } from "./contract.ts";
 import { parseDesiredState, type SliceContext, sliceFor, withIssuedLeaf } from "./desired.ts";
 import type { Enrolled } from "./identity.ts";
@@ -14,6 +15,7 @@ export interface DesiredWorld {
   state: State;
   identity: Enrolled;
   client: Pick<ServerClient, "clock">;
+  platform: Pick<DevicePlatform, "os">;
   log: Log;
   now: () => number;
 }
@@ -61,9 +63,9 @@ export class DeviceDesired {
     return this.#current.desired;
   }
 
-  /** Whether the device leaves its server: nothing of us is to stay. */
+  /** Whether the device leaves its server, or has left it meanwhile: nothing of us is to stay. */
   get leaving(): boolean {
-    return this.world.state.device()?.leaving ?? false;
+    return this.world.state.device()?.leaving ?? true;
   }
 
   /** One user's slice of a desired state. */
@@ -72,7 +74,7 @@ export class DeviceDesired {
     userId: string,
     more: Pick<SliceContext, "username" | "renewNow"> & { filterWrittenAt: number | undefined },
   ): UserSlice {
-    const { identity, client } = this.world;
+    const { identity, client, platform } = this.world;
     return sliceFor(desired, userId, {
       deviceId: identity.device.deviceId,
       publicUrl: identity.device.publicUrl,
@@ -81,6 +83,7 @@ export class DeviceDesired {
       username: more.username,
       renewNow: more.renewNow,
       formerAnchors: identity.device.former ?? [],
+      ownFilters: platform.os === "macos",
       ...(more.filterWrittenAt === undefined ? {} : { filterWrittenAt: more.filterWrittenAt }),
     });
   }

@@ -24,6 +24,7 @@ Deno.test("a leaf that another authority issued is not remembered as one of this
       state,
       identity: { device, key: await createDeviceKey(`${folder}/device.key`) },
       client: { clock: { offset: 0, known: true } },
+      platform: { os: "linux" },
       log: openLog({ write: () => {}, text: false }),
       now: () => 0,
     });

@@ -1,7 +1,8 @@
 /** The device's selection filters: written before leaves, told twice to browsers that just start. */
 import { Problem, toProblem } from "../platform/errors.ts";
 import type { DevicePlatform } from "../platform/platform.ts";
-import { type DesiredState, type FilterReport, LIMITS, type RemovedItem } from "./contract.ts";
+import type { DesiredState, FilterReport } from "./contract.ts";
+import { noteRemoved } from "./device_removed.ts";
 import { BROWSER_START_TIME } from "./filter_timing.ts";
 import type { Log } from "./log.ts";
 import type { State } from "./state.ts";
@@ -66,21 +67,9 @@ export class DeviceFilters {
     const removal = platform.removeFilters(desired.brand, this.#ledger());
     for (const path of removal.removedDirectories) state.forgetDirectory(path);
     for (const left of removal.left) log.warning("filter.left", { ...left });
-    this.#tellRemoved(removal.removed);
+    noteRemoved(state, "filter", removal.removed);
     const left = removal.left.find(({ mayGo }) => mayGo);
     return left && new Problem("internal", `The filter ${left.location} is left: ${left.hint}.`);
-  }
-
-  #tellRemoved(paths: string[]): void {
-    if (paths.length === 0) return;
-    const { state } = this.#world;
-    state.recordEvent("filter.removed", paths.join(", "));
-    const items: RemovedItem[] = paths.map((id) => ({ kind: "filter", id }));
-    const rows = state.users();
-    const teller = rows.find((row) => row.unreported) ?? rows[0];
-    if (!teller) return;
-    const removed = [...teller.removed, ...items].slice(-LIMITS.removedItems);
-    state.saveUser({ ...teller, unreported: true, removed });
   }
 
   async #touchAfter(milliseconds: number, desired: DesiredState): Promise<void> {

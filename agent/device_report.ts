@@ -6,6 +6,7 @@ import type { Enrolled } from "./identity.ts";
 import type { Log } from "./log.ts";
 import { refusal, type ServerClient } from "./server_client.ts";
 import type { State, UserRow } from "./state.ts";
+import { ownFilters } from "./state_rows.ts";
 import type { UserRows } from "./user_rows.ts";
 import { VERSION } from "./version.ts";
 
@@ -112,7 +113,7 @@ function userReport(row: UserRow, filters: readonly FilterReport[]): UserReport 
     userId: row.userId,
     state: row.state,
     ...(row.details.serial ? { serial: row.details.serial } : {}),
-    filters: [...filters],
+    filters: [...filters, ...ownFilters(row)],
     ...(row.error ? { error: row.error } : {}),
     ...(row.removed.length > 0 ? { removed: row.removed } : {}),
   };

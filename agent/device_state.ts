@@ -31,7 +31,7 @@ export function openState(stateDir: string, now: () => number): State {
 }
 
 /** The rest is asked for again. */
-const KEPT = ["identity", "user", "created_directory", "event"];
+const KEPT = ["identity", "user", "created_directory", "device_certificate", "event"];
 
 /** Drops what was read and makes no sense, and tells people what they have to know. */
 function takeStock(state: State, aside: string): void {

@@ -12,11 +12,13 @@ import { DeviceAccounts } from "./device_accounts.ts";
 import { DeviceDesired } from "./device_desired.ts";
 import { DeviceFilters, type FiltersWorld } from "./device_filters.ts";
 import { DeviceReports, type ReportWorld } from "./device_report.ts";
+import { DeviceRoot } from "./device_root.ts";
 import type { Enrolled } from "./identity.ts";
 import type { RenewalOutcome, UserSlice } from "./local_contract.ts";
 import { withArguments } from "./self_program.ts";
 import type { ServerClient } from "./server_client.ts";
 import type { UserRow } from "./state.ts";
+import { ownFilters } from "./state_rows.ts";
 import { UserRequests } from "./user_requests.ts";
 import { isEmpty, type RowsWorld, UserRows } from "./user_rows.ts";
 import { UserRuns } from "./user_runs.ts";
@@ -27,8 +29,11 @@ export interface WorkerWorld extends RowsWorld, FiltersWorld, ReportWorld {
   identity: Enrolled;
   client: ServerClient;
   program: SelfProgram;
-  /** Opens the channel of an account before its user-agent starts. */
-  openChannel: (account: Account) => void;
+  /**
+   * Opens the channel of an account before its user-agent starts; one that waits there goes to work.
+   * False where user-agents wait in their sessions, and this one is not there.
+   */
+  callUserAgent: (account: Account) => Promise<boolean>;
 }
 
 /** How long a settled store goes unchecked, milliseconds: somebody may have changed it by hand. */
@@ -36,6 +41,9 @@ const RECHECK = 3_600_000;
 
 /** How long until a filter that could not be written, or removed, is tried again, milliseconds. */
 const FILTER_PAUSE = 20_000;
+
+/** How long a user-agent that was called takes for its report at most, milliseconds. */
+const LONGEST_RUN = 120_000;
 
 /** The worker of one device. News may come while it works; it settles when all is done. */
 export class DeviceWorker {
@@ -46,10 +54,13 @@ export class DeviceWorker {
   readonly #accounts: DeviceAccounts;
   readonly #rows: UserRows;
   readonly #filters: DeviceFilters;
+  readonly #root: DeviceRoot;
   readonly #runs: UserRuns;
   readonly #reports: DeviceReports;
   /** Users whose leaf an administrator wants renewed now. */
   readonly #renewNow = new Set<string>();
+  /** Users who were not there when their user-agents were called. */
+  readonly #away = new Set<string>();
   readonly #stop = new AbortController();
 
   constructor(world: WorkerWorld) {
@@ -58,6 +69,7 @@ export class DeviceWorker {
     this.#accounts = new DeviceAccounts((username) => world.platform.account(username));
     this.#rows = new UserRows(world);
     this.#filters = new DeviceFilters(world);
+    this.#root = new DeviceRoot(world);
     this.#runs = new UserRuns((userId) => this.#serve(userId), (userId) => this.#stillDue(userId));
     this.#reports = new DeviceReports(
       world,
@@ -114,7 +126,10 @@ export class DeviceWorker {
     if (!desired) return;
     this.#rows.add(desired);
     await this.#findAccounts(desired);
-    if (this.#anyWanted(desired)) this.#filters.write(desired);
+    if (this.#anyWanted(desired)) {
+      this.#filters.write(desired);
+      await this.#root.install();
+    }
     this.requests.changed();
     for (const row of state.users()) {
       if (!this.#accounts.of(row.userId)) continue;
@@ -174,9 +189,10 @@ export class DeviceWorker {
     this.#filters.rest();
     if (!desired) return;
     if (!this.#anyWanted(desired) && this.#world.state.users().every(isEmpty)) {
-      const left = this.#filters.remove(desired);
+      const filter = this.#filters.remove(desired);
+      const left = await this.#root.remove() ?? filter;
       const [row] = this.#world.state.users();
-      // A removal is not finished while a filter of ours is left.
+      // A removal is not finished while a filter or a root of ours is left.
       if (left && row) this.#rows.set(row, "removing", left, this.#world.now() + FILTER_PAUSE);
     }
     await this.#reports.now();
@@ -192,7 +208,8 @@ export class DeviceWorker {
     const times = state.users().flatMap((row) => {
       if (row.retryAt !== undefined) return [isPausing(row.retryAt, now()) ? row.retryAt : now()];
       if (row.state !== "installed") return [];
-      return [(row.checkedAt ?? 0) + RECHECK, this.#renewAt(row) ?? Infinity];
+      const due = [(row.checkedAt ?? 0) + RECHECK, this.#renewAt(row) ?? []].flat();
+      return this.#away.has(row.userId) ? due.filter((time) => time > now()) : due;
     });
     const missing = this.#filterReports(this.#desired.current)
       .some((filter) => filter.state === "missing");
@@ -205,7 +222,8 @@ export class DeviceWorker {
     const desired = this.#desired.current;
     const bad = new Set<UserRow["state"]>(["failed", "waiting", "removing"]);
     return this.#world.state.users().some((row) => bad.has(row.state)) ||
-      this.#filterReports(desired).some((filter) => filter.state !== "ok");
+      this.#filterReports(desired).some((filter) => filter.state !== "ok") ||
+      this.#world.state.users().flatMap(ownFilters).some((filter) => filter.state !== "ok");
   }
 
   /** Whether a device that leaves has nothing left to remove. */
@@ -237,20 +255,30 @@ export class DeviceWorker {
     const row = state.user(userId);
     if (!desired || !account || !row || this.#stop.signal.aborted) return;
     const { wanted } = this.#sliceOf(desired, userId);
-    this.requests.expectReport(userId);
+    const heard = this.requests.expectReport(userId);
     try {
+      if (!await this.#world.callUserAgent(account)) return this.#notThere(row, wanted);
       // From here on there may be something in the store, whatever becomes of the run.
-      const details = { ...row.details, held: row.details.held ?? [] };
-      state.saveUser({ ...row, details, state: runningState(row, wanted) });
-      this.#world.openChannel(account);
+      const current = state.user(userId) ?? row;
+      const details = { ...current.details, held: current.details.held ?? [] };
+      state.saveUser({ ...current, details, state: runningState(current, wanted) });
       const command = withArguments(program, "user-agent", "--once");
-      const exit = await platform.startUserAgent(account, command, this.#stop.signal);
+      const exit = await platform.startUserAgent(account, command, this.#stop.signal) ??
+        await this.#untilReported(heard);
       const after = state.user(userId);
-      if (!after || this.requests.hasReported(userId) || this.#stop.signal.aborted) return;
+      if (!after || heard.aborted || this.#stop.signal.aborted) return;
       log.error("user-agent.failed", { userId, code: exit.code, errors: exit.errors.slice(-500) });
       this.#rows.set(after, wanted ? "failed" : "removing", silence(exit));
     } catch (error) {
-      this.#rows.set(state.user(userId) ?? row, wanted ? "failed" : "removing", toProblem(error));
+      const problem = toProblem(error);
+      const latest = state.user(userId) ?? row;
+      if (problem.code === "not-logged-on") {
+        // Nothing ran, and nothing can be in the store that was not there before.
+        state.saveUser({ ...latest, state: row.state, details: row.details });
+        return this.#notThere(row, wanted);
+      }
+      const failed = problem.waiting ? "waiting" : "failed";
+      this.#rows.set(latest, wanted ? failed : "removing", problem);
     } finally {
       // The last one's report follows at once, with that of what is shared.
       if (this.#runs.othersRun(userId)) {
@@ -259,6 +287,27 @@ export class DeviceWorker {
         });
       }
     }
+  }
+
+  /** How a run ended that is no process of ours. */
+  async #untilReported(heard: AbortSignal): Promise<UserAgentExit> {
+    await this.#world.pause(LONGEST_RUN, AbortSignal.any([heard, this.#stop.signal]));
+    return { code: 0, timedOut: !heard.aborted, errors: "" };
+  }
+
+  /** It comes by itself when it can: there is nothing to try again until then. */
+  #notThere(row: UserRow, wanted: boolean): void {
+    const { state } = this.#world;
+    const desired = this.#desired.current;
+    const latest = state.user(row.userId) ?? row;
+    const settled = desired !== undefined && isSettled(this.#sliceOf(desired, row.userId), latest);
+    const toldWhy = latest.error !== undefined && (latest.state === "removing") !== wanted;
+    if (!settled && !toldWhy) {
+      this.#rows.set(latest, wanted ? "waiting" : "removing", notLoggedOn());
+    }
+    const { retryAt: _, ...resting } = state.user(row.userId) ?? latest;
+    state.saveUser(resting);
+    this.#away.add(row.userId);
   }
 
   /** What changed while a user-agent ran may be what it did already. */
@@ -323,6 +372,14 @@ function isListed(desired: DesiredState, userId: string): boolean {
 function runningState(row: UserRow, wanted: boolean): UserRow["state"] {
   if (!wanted) return "removing";
   return row.state === "installed" || row.state === "renewing" ? row.state : "requesting";
+}
+
+function notLoggedOn(): Problem {
+  return new Problem(
+    "not-logged-on",
+    "This user is not logged on, or the user-agent of the session does not run. It is served when " +
+      "the user logs on.",
+  );
 }
 
 function silence(exit: UserAgentExit): Problem {

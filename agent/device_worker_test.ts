@@ -1,5 +1,6 @@
 /** The worker over real state, with a platform and a server that record what is asked of them. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import type { Account } from "../platform/accounts.ts";
 import { Problem } from "../platform/errors.ts";
 import type { DevicePlatform, UserAgentExit } from "../platform/platform.ts";
@@ -32,7 +33,9 @@ class Scratch {
   /** Accounts that there are. */
   accounts = new Map([["alice", 1001], ["bob", 1002]]);
   /** What a user-agent does instead of its work. */
-  userAgent: Map<string, () => Promise<UserAgentExit>> = new Map();
+  userAgent: Map<string, () => Promise<UserAgentExit | undefined>> = new Map();
+  /** Whose user-agents wait in no session, where they would. */
+  readonly loggedOff = new Set<string>();
 
   constructor(readonly folder: string) {
     this.state = new State(`${folder}/state.db`, () => this.now);
@@ -58,7 +61,10 @@ class Scratch {
       now: () => this.now,
       random: () => 0.5,
       pause: (milliseconds, signal) => this.#pause(milliseconds, signal),
-      openChannel: (account) => this.log.push(`channel ${account.name}`),
+      callUserAgent: (account) => {
+        this.log.push(`channel ${account.name}`);
+        return Promise.resolve(!this.loggedOff.has(account.name));
+      },
     });
     return this;
   }
@@ -76,6 +82,9 @@ class Scratch {
     os: "linux",
     paths: systemPaths({ os: "linux", root: "/nowhere" }),
     privileged: false,
+    meeting: "sockets",
+    makeRunFolders: () => {},
+    readUserFile: () => undefined,
     system: () => Promise.resolve({ os: "linux", hostname: "laptop", osVersion: "Test 1" }),
     account: (name) => {
       const uid = this.accounts.get(name);
@@ -117,7 +126,7 @@ class Scratch {
     return Object.fromEntries(this.state.users().map((row) => [row.username, row.state]));
   }
 
-  async #userAgent(account: Account): Promise<UserAgentExit> {
+  async #userAgent(account: Account): Promise<UserAgentExit | undefined> {
     this.log.push(`run ${account.name}`);
     const instead = this.userAgent.get(account.name);
     if (instead) return await instead();
@@ -433,6 +442,17 @@ Deno.test("a report for another user is refused", () =>
     assert.deepEqual(scratch.states(), { alice: "installed", bob: "installed" });
   }));
 
+Deno.test("where filters are the device's, no user's word is taken for them", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired(leafed);
+    await scratch.worker.settle();
+    const filters = [{ ...filter, state: "shadowed" as const }];
+    const report = { userId: alice, state: "installed" as const, serial: "aa", held: ["aa"] };
+    scratch.worker.requests.report("1001", { ...report, removed: [], filters });
+    assert.equal(scratch.state.user(alice)?.details.filters, undefined);
+    assert.equal(scratch.worker.needsAttention(), false);
+  }));
+
 Deno.test("leaving empties every store once more, also those that OFF had emptied", () =>
   withDevice(async (scratch) => {
     await scratch.desired(leafed);
@@ -445,6 +465,29 @@ Deno.test("leaving empties every store once more, also those that OFF had emptie
     assert.ok(scratch.log.includes("run alice") && scratch.log.includes("run bob"));
     assert.ok(!scratch.log.includes("POST reports"));
     assert.equal(scratch.worker.isClean(), true);
+  }));
+
+Deno.test("a look that the end of leaving overtakes writes nothing again", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired(leafed);
+    await scratch.worker.settle();
+    await scratch.worker.leave("unenrolled");
+    await scratch.worker.settle();
+    assert.equal(scratch.worker.isClean(), true);
+    scratch.log.length = 0;
+    const found = Promise.withResolvers<void>();
+    const { account } = scratch.platform;
+    scratch.platform.account = (name) => found.promise.then(() => account(name));
+    // As the server's answer to leaving brings it about, too.
+    const look = scratch.worker.sync(true);
+    const device = scratch.state.device();
+    assert.ok(device);
+    scratch.state.endDevice(device);
+    found.resolve();
+    await look;
+    await scratch.worker.settle();
+    assert.ok(!scratch.log.includes("write filters"), scratch.log.join());
+    assert.deepEqual(scratch.state.users(), []);
   }));
 
 const window = { start: "1970-01-02T00:00:00Z", end: "1970-01-03T00:00:00Z" };
@@ -554,4 +597,134 @@ Deno.test("a settled store is looked at again after an hour", () =>
     await scratch.desired([user(alice, "alice", "aa")]);
     await scratch.worker.settle();
     assert.ok(scratch.log.includes("run alice"));
+  }));
+
+/** What alice's user-agent says that has come by itself. */
+const installed = {
+  userId: alice,
+  state: "installed" as const,
+  serial: "aa",
+  held: ["aa"],
+  removed: [],
+};
+
+Deno.test("who is not logged on waits, is not tried again, and is served when the session begins", () =>
+  withDevice(async (scratch) => {
+    scratch.loggedOff.add("alice");
+    await scratch.desired([user(alice, "alice")]);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.states(), { alice: "waiting" });
+    assert.equal(row(scratch).error?.code, "not-logged-on");
+    assert.ok(!scratch.log.includes("run alice"));
+    assert.equal(scratch.worker.nextTry(), undefined);
+    scratch.worker.requests.report("1001", installed);
+    assert.deepEqual(scratch.states(), { alice: "installed" });
+    assert.equal(scratch.worker.nextTry(), scratch.now + 3_600_000);
+  }));
+
+Deno.test("who never logged on holds nothing, so that OFF is done without a session", () =>
+  withDevice(async (scratch) => {
+    scratch.loggedOff.add("alice");
+    await scratch.desired([user(alice, "alice")]);
+    await scratch.worker.settle();
+    await scratch.desired([], false);
+    await scratch.worker.leave("unenrolled");
+    await scratch.worker.settle();
+    assert.equal(scratch.worker.isClean(), true);
+  }));
+
+Deno.test("who logged off keeps a leaf that is in order, and is not looked for without end", () =>
+  withDevice(async (scratch) => {
+    await scratch.desired([user(alice, "alice", "aa")]);
+    await scratch.worker.settle();
+    scratch.loggedOff.add("alice");
+    scratch.now += 3_600_000;
+    await scratch.worker.sync(false);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.states(), { alice: "installed" });
+    assert.equal(row(scratch).error, undefined);
+    assert.equal(scratch.worker.nextTry(), undefined);
+    await scratch.desired([user(alice, "alice", "aa")], false);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.states(), { alice: "removing" });
+    assert.equal(scratch.worker.nextTry(), undefined);
+  }));
+
+Deno.test("a user-agent in its session has run when it has reported, or has had its time", () =>
+  withDevice(async (scratch) => {
+    scratch.userAgent.set("alice", () => Promise.resolve(undefined));
+    await scratch.desired([user(alice, "alice")]);
+    const isWaitedFor = async () => {
+      while (scratch.log.at(-1) !== "pause 120000") {
+        await new Promise((next) => setTimeout(next, 0));
+      }
+    };
+    await isWaitedFor();
+    scratch.endPause();
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.states(), { alice: "failed" });
+    assert.match(row(scratch).error?.message ?? "", /longer than 120 s/);
+    await scratch.worker.sync(true);
+    await isWaitedFor();
+    scratch.worker.requests.report("1001", installed);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.states(), { alice: "installed" });
+  }));
+
+Deno.test("a session that is needed and not there is waited for", () =>
+  withDevice(async (scratch) => {
+    const problem = new Problem("not-logged-on", "Nobody is logged on.");
+    scratch.userAgent.set("alice", () => Promise.reject(problem));
+    await scratch.desired([user(alice, "alice")]);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.states(), { alice: "waiting" });
+  }));
+
+Deno.test("a root that is all users' is there before the first runs, and leaves with the last", () =>
+  withDevice(async (scratch) => {
+    let held: string[] = [];
+    const unused = () => Promise.reject(new Error("nobody asks for that"));
+    scratch.platform.openDeviceStore = () => ({
+      kind: "memory",
+      location: "the test",
+      createKey: unused,
+      sign: unused,
+      removeKey: unused,
+      install: async (_role, der) => {
+        held = [createHash("sha256").update(der).digest("hex")];
+        scratch.log.push("install root");
+        return await Promise.resolve();
+      },
+      list: () =>
+        Promise.resolve({
+          certificates: held.map((sha256) => {
+            return { sha256, der: new Uint8Array(), hasKey: false };
+          }),
+          keys: [],
+        }),
+      removeCertificate: (sha256) => {
+        held = held.filter((other) => other !== sha256);
+        scratch.log.push("remove root");
+        return Promise.resolve();
+      },
+      close: () => {},
+    });
+    await scratch.desired(leafed);
+    await scratch.worker.settle();
+    assert.deepEqual(scratch.log.slice(0, 2), ["write filters", "install root"]);
+    scratch.log.length = 0;
+    await scratch.desired([user(alice, "alice", "aa")]);
+    await scratch.worker.settle();
+    assert.ok(!scratch.log.includes("remove root"), "alice needs it still");
+    scratch.log.length = 0;
+    const [root] = held;
+    await scratch.desired([user(alice, "alice", "aa")], false);
+    await scratch.worker.settle();
+    const order = ["run alice", "remove filters", "remove root", "POST reports"]
+      .map((done) => scratch.log.lastIndexOf(done));
+    assert.ok(order.every((at, index) => at > (order[index - 1] ?? -1)), scratch.log.join());
+    const removed = scratch.reports.flatMap(({ users }) =>
+      users.flatMap((row) => row.removed ?? [])
+    );
+    assert.ok(removed.some(({ kind, id }) => kind === "root" && id === root));
   }));

@@ -8,6 +8,7 @@ import { SET_CLOCK, skewText } from "./clock_skew.ts";
 import {
   type Check,
   failed,
+  LIBRARY_IS_THERE,
   LOOK_AGAIN,
   passed,
   READ_LOG,
@@ -97,7 +98,10 @@ export function doctorChecks(facts: DoctorFacts): Check[] {
     libraryCheck(facts),
     ...boundCheck(facts),
     ...facts.users.flatMap((user) => storeChecks(user, device.pinned, facts.now)),
-    ...facts.filters.map(filterCheck),
+    ...facts.filters.map((filter) => filterCheck(filter)),
+    ...facts.users.flatMap(({ username, wanted, row: { details } }) =>
+      wanted ? (details.filters ?? []).map((filter) => filterCheck(filter, username)) : []
+    ),
     ...facts.users.flatMap(browserChecks),
     ...viewCheck(facts),
   ]);
@@ -246,7 +250,7 @@ function distributionCheck({ desired }: DoctorFacts): Check[] {
 }
 
 function libraryCheck({ library }: DoctorFacts): Check {
-  if (library === undefined) return passed("library", "libnss3 is there");
+  if (library === undefined) return passed("library", LIBRARY_IS_THERE);
   return failed(
     "library",
     library,
@@ -265,8 +269,12 @@ function boundCheck({ users, desired }: DoctorFacts): Check[] {
   ];
 }
 
-function filterCheck({ browser, location, state, hint }: FilterReport): Check {
-  const id = `filter:${browser}`;
+/** @param username whose browser it is, where filters are users' own */
+function filterCheck(
+  { browser, location, state, hint }: FilterReport,
+  username?: string,
+): Check {
+  const id = username === undefined ? `filter:${browser}` : `filter:${browser}:${username}`;
   if (state === "ok") return passed(id, `${browser} presents the leaf by itself (${location})`);
   const detail = `${state}: ${browser} would ask which certificate to present (${location})`;
   if (state === "missing") return failed(id, detail, [hint, LOOK_AGAIN].filter(Boolean).join(". "));

@@ -1,6 +1,7 @@
 /** A check of `doctor --json` (DESIGN section 7), and words that several checks share. */
 import type { ProblemCode } from "../platform/errors.ts";
 import { SET_CLOCK } from "./clock_skew.ts";
+import { systemWords } from "./system_words.ts";
 
 /** One link between server and browser. */
 export interface Check {
@@ -23,23 +24,30 @@ export function failed(id: string, detail: string, fix: string): Check {
   return { id, ok: false, detail, fix };
 }
 
+const WORDS = systemWords(Deno.build.os);
+
 /** What makes the agent look again at once. */
-export const LOOK_AGAIN =
-  "The agent repairs this by itself; to have it now: systemctl restart device-trust";
+export const LOOK_AGAIN = `The agent repairs this by itself; to have it now: ${WORDS.restart}`;
 
 /** Where the agent says more. */
-export const READ_LOG = "journalctl -u device-trust --since -1h";
+export const READ_LOG = WORDS.log;
+
+/** That what browsers keep certificates with is there. */
+export const LIBRARY_IS_THERE = WORDS.library;
+
+/** A command as that user. */
+export function asUser(username: string, command: string): string {
+  return `${WORDS.asUser.replace("NAME", username)} ${command}`;
+}
 
 /** What starts the agent. `command`: how this program is called, with `--root` where given. */
 export function startAgent(command: string): string {
-  return command === "device-trust"
-    ? "systemctl enable --now device-trust (not installed: device-trust service install)"
-    : `${command} agent`;
+  return command === "device-trust" ? WORDS.start : `${command} agent`;
 }
 
 /** What a person can do about a problem, with what it is about put in. */
 export function remedy(code: ProblemCode, name = "NAME", path = "PATH"): string {
-  return REMEDIES[code].replaceAll("NAME", name).replaceAll("PATH", path);
+  return (WORDS.remedies[code] ?? REMEDIES[code]).replaceAll("NAME", name).replaceAll("PATH", path);
 }
 
 const REMEDIES: Readonly<Record<ProblemCode, string>> = {

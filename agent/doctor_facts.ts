@@ -111,7 +111,8 @@ async function ownFacts(world: DoctorWorld, config: Config): Promise<Partial<Doc
   const { platform, now } = world;
   const summary = ledgerSummary(platform, now);
   if (!summary) return {};
-  const { deviceId, publicUrl, state, serial, leafName, notAfter, renewAt, held, error } = summary;
+  const { deviceId, publicUrl, state, error, ...details } = summary;
+  const { leafName } = details;
   const device: DeviceFacts = {
     deviceId,
     server: publicUrl,
@@ -126,7 +127,7 @@ async function ownFacts(world: DoctorWorld, config: Config): Promise<Partial<Doc
   const patterns = brand === undefined ? [] : await platform.installedPatterns(brand);
   const row = {
     state,
-    details: { serial, leafName, notAfter, renewAt, held },
+    details,
     ...(error ? { error } : {}),
   };
   const username = Deno.env.get("USER") ?? Deno.env.get("LOGNAME") ?? "";

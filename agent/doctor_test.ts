@@ -230,3 +230,34 @@ Deno.test("text says the same as JSON, remedies below what they are for", () => 
   assert.match(text, /\nFAIL {2}agent: the agent does not run[^\n]*\n {6}-> systemctl enable/);
   assert.match(text, /\n1 of 9 need attention\.\n$/);
 });
+
+Deno.test("filters in a user's own settings are told with whose they are", () => {
+  const filters = [
+    { browser: "chrome", location: "/p.plist", state: "ok" as const },
+    {
+      browser: "safari",
+      location: "keychain",
+      state: "managed-elsewhere" as const,
+      hint: "Do so.",
+    },
+  ];
+  const users = [{ ...user, row: { ...user.row, details: { filters } } }];
+  const checks = doctorChecks(facts({ users })).filter(({ id }) => id.startsWith("filter:"));
+  assert.deepEqual(checks.map(({ id, ok, fix }) => [id, ok, fix]), [
+    ["filter:chrome:alice", true, ""],
+    ["filter:safari:alice", false, "Do so."],
+  ]);
+});
+
+Deno.test("where only a browser can present the leaf, no challenge is made, and that is said", () => {
+  const inspection = { stores: [], browsers: [], unserved: [] };
+  const seen = (kind: string) => {
+    const row = { ...user.row, details: { store: { kind, location: "here" } } };
+    return doctorChecks(facts({ users: [{ ...user, row, inspection }] }))
+      .filter(({ id }) => id.startsWith("challenge:"));
+  };
+  const [check, ...more] = seen("keychain");
+  assert.deepEqual([check?.id, check?.ok, more], ["challenge:alice", true, []]);
+  assert.match(check?.detail ?? "", /Open the portal's page/);
+  assert.deepEqual(seen("nssdb"), []);
+});

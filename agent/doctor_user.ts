@@ -1,6 +1,6 @@
 /** What `doctor` says of one managed user: account, state, stores, browsers, challenge. Pure. */
 import { INTERMEDIATE_NAME } from "../ca/names.ts";
-import { type Check, failed, LOOK_AGAIN, passed, remedy } from "./doctor_check.ts";
+import { asUser, type Check, failed, LOOK_AGAIN, passed, remedy } from "./doctor_check.ts";
 import { challengeCheck, type TriedChallenge } from "./doctor_challenge.ts";
 import type { UserRow } from "./state.ts";
 import { span } from "./time_text.ts";
@@ -59,6 +59,7 @@ export function browserChecks(facts: UserFacts): Check[] {
   const user = { username, leaves: leaves.map(({ sha256 }) => sha256) };
   return [
     browserCheck(username, inspection, leaves[0]),
+    ...unaskedCheck(facts),
     ...facts.challenges.map((tried) => challengeCheck(user, tried)),
   ];
 }
@@ -79,7 +80,7 @@ export function ownLeaves(
 function homeCheck(username: string, inspection: UserFacts["inspection"]): Check {
   const id = `home:${username}`;
   if (!("stores" in inspection)) {
-    const fix = `Try it as that user: runuser -u ${username} -- device-trust agent-inspect`;
+    const fix = `Try it as that user: ${asUser(username, "device-trust agent-inspect")}`;
     return failed(id, inspection.message, fix);
   }
   if (!inspection.home) return passed(id, "the home is there and the user's own");
@@ -179,6 +180,23 @@ function browserCheck(
     `running: ${names}; since before the leaf came: ${which}. It keeps its earlier answer for ` +
       "hosts that it met before, until it is restarted; the portal's page needs no restart",
   );
+}
+
+/** Whether this program could present the user's leaf itself: with keys of NSS databases alone. */
+export function canPresent({ row: { details } }: Pick<UserFacts, "row">): boolean {
+  return (details.store?.kind ?? "nssdb") === "nssdb";
+}
+
+function unaskedCheck(facts: UserFacts): Check[] {
+  if (canPresent(facts)) return [];
+  const why =
+    `only a browser can do TLS with a key of this system's ${facts.row.details.store?.kind}`;
+  return [
+    passed(
+      `challenge:${facts.username}`,
+      `not made: ${why}. Open the portal's page in one; it says what came of it`,
+    ),
+  ];
 }
 
 function unservedCheck(username: string, { unserved }: UserInspection): Check[] {

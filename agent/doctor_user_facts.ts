@@ -5,7 +5,7 @@ import { Problem, toProblem } from "../platform/errors.ts";
 import { ChallengeOutcome, type ChallengeRequest } from "./challenge.ts";
 import { challengeTarget } from "./doctor_challenge.ts";
 import { type DoctorWorld, LOOK_MS } from "./doctor_facts.ts";
-import type { UserFacts } from "./doctor_user.ts";
+import { canPresent, type UserFacts } from "./doctor_user.ts";
 import { withArguments } from "./self_program.ts";
 import { UserInspection } from "./user_inspection.ts";
 
@@ -127,8 +127,8 @@ async function ask<T>(
 }
 
 /** The database that the user's browsers open, when there is one to answer from. */
-function challengeDirectory({ inspection, wanted }: UserFacts): string | undefined {
-  if (!wanted || !("stores" in inspection)) return undefined;
+function challengeDirectory({ inspection, wanted, row }: UserFacts): string | undefined {
+  if (!wanted || !("stores" in inspection) || !canPresent({ row })) return undefined;
   const [store] = inspection.stores;
   return store?.exists && !store.problem ? store.path : undefined;
 }

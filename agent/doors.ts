@@ -30,7 +30,7 @@ export class Doors {
     private readonly clock: () => WorkerMessage["clock"],
   ) {
     const { paths } = world;
-    this.#listen(CONTROL, paths.controlSocket, undefined, async () => {
+    this.#listen(CONTROL, paths.control, undefined, async () => {
       await worker.channel(CONTROL, { ...clock() });
       return workerControlSocket(paths);
     });
@@ -64,7 +64,7 @@ export class Doors {
     this.open([]);
     this.#closed = true;
     for (const door of this.#doors.values()) door.close();
-    removeSocket(this.world.paths.controlSocket);
+    removeSocket(this.world.paths.control);
   }
 
   #listen(

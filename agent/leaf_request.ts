@@ -1,6 +1,6 @@
 /** A key in the store -> CSR -> signed request -> bundle that is proved to be what was asked for. */
 import { readPublicKey } from "../ca/signature.ts";
-import { Problem } from "../platform/errors.ts";
+import { KeyAccessLost, Problem } from "../platform/errors.ts";
 import type { TrustStore } from "../platform/trust_store.ts";
 import { createCsr } from "./csr.ts";
 import { randomNonce, type SignatureFields, signRequest } from "./http_signature.ts";
@@ -60,11 +60,14 @@ export async function requestLeaf(
   const algorithm = known?.algorithm ?? slice.keyAlgorithm;
   const spki = known?.spki ?? await createRecordedKey(world, algorithm);
   const spkiSha256 = await sha256Hex(spki);
-  const csr = await createCsr(
-    spki,
-    algorithm,
-    (message) => world.store.sign(spkiSha256, message),
-  );
+  let csr: string;
+  try {
+    csr = await createCsr(spki, algorithm, (message) => world.store.sign(spkiSha256, message));
+  } catch (error) {
+    if (!known || !(error instanceof KeyAccessLost)) throw error;
+    await removeKey(world, spkiSha256);
+    return await requestLeaf(world, slice, signer ? { signer } : {});
+  }
   const leafSignature = signer && await signWithLeaf(world, slice, csr, signer);
   const answer = await world.client.certificate({ csr, ...(leafSignature && { leafSignature }) })
     .catch(async (error) => {
@@ -97,15 +100,18 @@ export async function requestLeaf(
   return { bundle, renewal: answer.renewal };
 }
 
-/** The signature that proves possession of the leaf to be renewed, made inside the store. */
+/**
+ * The signature that proves possession of the leaf to be renewed, made inside the store; undefined
+ * when the store does not let this program use its key any more: then it is asked for as lost.
+ */
 async function signWithLeaf(
   world: LeafRequestWorld,
   slice: UserSlice,
   csr: string,
   leaf: CertificateDescription,
-): Promise<SignatureFields> {
+): Promise<SignatureFields | undefined> {
   const isRsa = readPublicKey(leaf.spki).kind === "RSA";
-  return await signRequest(
+  const signing = signRequest(
     {
       method: "POST",
       targetUri: slice.publicUrl + certificatesPath(slice),
@@ -119,6 +125,13 @@ async function signWithLeaf(
     },
     { created: Math.floor((world.now() + slice.clock.offset) / 1000), nonce: randomNonce },
   );
+  try {
+    return await signing;
+  } catch (error) {
+    if (!(error instanceof KeyAccessLost)) throw error;
+    world.ledger.recordEvent("leaf.key-access-lost", error.message);
+    return undefined;
+  }
 }
 
 /** The next request is to be with a new key. */
@@ -131,7 +144,8 @@ async function createRecordedKey(
   world: LeafRequestWorld,
   algorithm: UserSlice["keyAlgorithm"],
 ): Promise<Uint8Array> {
+  const applications = await world.store.applications?.();
   return await world.store.createKey(algorithm, (spki, spkiSha256) => {
-    world.ledger.recordKey(spkiSha256, spki, algorithm);
+    world.ledger.recordKey(spkiSha256, spki, algorithm, applications);
   });
 }

@@ -38,6 +38,10 @@ export const LEDGER_MIGRATIONS = [
   ALTER TABLE renewal ADD COLUMN window_start TEXT NOT NULL DEFAULT '';
   ALTER TABLE renewal ADD COLUMN window_end TEXT NOT NULL DEFAULT '';
   `,
+  `
+  ALTER TABLE key ADD COLUMN applications TEXT;
+  CREATE TABLE filter (place TEXT PRIMARY KEY, recorded_at INTEGER NOT NULL) STRICT;
+  `,
 ] as const;
 
 const EVENT_DAYS = 90;
@@ -73,14 +77,28 @@ export class Ledger {
     return { spki: row.spki, algorithm: row.algorithm === "RSA-2048" ? "RSA-2048" : "P-256" };
   }
 
-  recordKey(spkiSha256: string, spki: Uint8Array, algorithm: KeyAlgorithm): void {
+  /** @param applications that the key is made for, where the store has a list of them */
+  recordKey(
+    spkiSha256: string,
+    spki: Uint8Array,
+    algorithm: KeyAlgorithm,
+    applications?: readonly string[],
+  ): void {
     this.#run(
-      "INSERT OR IGNORE INTO key VALUES (?, ?, ?, ?)",
+      "INSERT OR IGNORE INTO key VALUES (?, ?, ?, ?, ?)",
       spkiSha256,
       spki,
       algorithm,
       this.now(),
+      applications === undefined ? null : JSON.stringify(applications),
     );
+  }
+
+  /** Paths of the applications that a key was made for; undefined where nobody knows. */
+  applications(spkiSha256: string): string[] | undefined {
+    const value = this.#get("SELECT applications FROM key WHERE spki_sha256 = ?", spkiSha256)
+      ?.applications;
+    return typeof value === "string" ? stringsIn(value) : undefined;
   }
 
   forgetKey(spkiSha256: string): void {
@@ -124,6 +142,29 @@ export class Ledger {
 
   recordPath(created: CreatedPath): void {
     this.#run("INSERT OR IGNORE INTO created_path VALUES (?, ?)", created.path, created.kind);
+  }
+
+  forgetPath(path: string): void {
+    this.#run("DELETE FROM created_path WHERE path = ?", path);
+  }
+
+  /** Where filters in the user's own settings are, or were about to be. */
+  filters(): string[] {
+    return this.#all("SELECT place FROM filter ORDER BY rowid").map((row) => String(row.place));
+  }
+
+  /** When one of these was written last, local milliseconds; undefined without any. */
+  filterWrittenAt(): number | undefined {
+    const newest = this.#get("SELECT max(recorded_at) AS newest FROM filter")?.newest;
+    return typeof newest === "number" ? newest : undefined;
+  }
+
+  recordFilter(place: string): void {
+    this.#run("INSERT OR REPLACE INTO filter VALUES (?, ?)", place, this.now());
+  }
+
+  forgetFilter(place: string): void {
+    this.#run("DELETE FROM filter WHERE place = ?", place);
   }
 
   /**
@@ -182,12 +223,22 @@ export class Ledger {
     return explained(this.path, () => this.#database.prepare(sql).all());
   }
 
-  #run(sql: string, ...values: (string | number | Uint8Array)[]): void {
+  #run(sql: string, ...values: (string | number | Uint8Array | null)[]): void {
     explained(this.path, () => this.#database.prepare(sql).run(...values));
   }
 }
 
 type Row = Record<string, SQLOutputValue>;
+
+/** A list of texts in JSON; undefined for anything else that somebody may have put there. */
+function stringsIn(json: string): string[] | undefined {
+  try {
+    const list: unknown = JSON.parse(json);
+    return Array.isArray(list) && list.every((one) => typeof one === "string") ? list : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");

@@ -62,7 +62,7 @@ function openLedger(path: string, now: () => number): Ledger {
     return new Ledger(path, now);
   } catch (error) {
     if (!(error instanceof DamagedDatabase)) throw error;
-    const tables = ["key", "certificate", "created_path", "event"];
+    const tables = ["key", "certificate", "created_path", "filter", "event"];
     const aside = replaceDamaged(path, { migrations: LEDGER_MIGRATIONS, tables, now: now() });
     const ledger = new Ledger(path, now);
     ledger.recordEvent("ledger.replaced", aside);

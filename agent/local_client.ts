@@ -1,5 +1,6 @@
 /** The user-agent's end of the channel to the agent. */
 import { Problem } from "../platform/errors.ts";
+import type { ChannelRequest, Exchange } from "./exchange.ts";
 import { KeyRefused } from "./key_refused.ts";
 import {
   LocalBundle,
@@ -12,76 +13,78 @@ import {
 /** What a user-agent asks of the agent. Every method throws `unreachable` without an agent. */
 export interface LocalClient {
   /**
-   * This user's slice; with `etag` it is held open until the slice is another, for at most
-   * `waitSeconds`, and is undefined when it is not. The signal gives it up, as if nobody answered.
+   * This user's slice; with `etag` and `waitSeconds` it is held open for so long until the slice is
+   * another, and is undefined when it is not. The signal gives it up, as if nobody answered.
    */
-  slice(
-    known?: { etag: string; waitSeconds: number; signal?: AbortSignal },
-  ): Promise<{ etag: string; slice: UserSlice } | undefined>;
+  slice(question?: SliceQuestion): Promise<{ etag: string; slice: UserSlice } | undefined>;
   /** Has the agent sign and send the request. @throws Problem as the agent's answer says */
   certificate(request: LocalCertificateRequest): Promise<LocalBundle>;
   report(report: UserAgentReport): Promise<void>;
   close(): void;
 }
 
-/** A client of the agent that listens at `socketPath`. */
-export function openLocalClient(socketPath: string): LocalClient {
-  const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socketPath } });
+/** What is known of the slice, where the answer may wait for news, and what gives it up. */
+export interface SliceQuestion {
+  etag?: string;
+  waitSeconds?: number;
+  signal?: AbortSignal;
+}
 
+/** A client of the agent that this way leads to. */
+export function openLocalClient(exchange: Exchange): LocalClient {
   async function call(
-    path: string,
-    init: RequestInit,
+    request: ChannelRequest,
     milliseconds: number,
     ...signals: AbortSignal[]
   ): Promise<Response> {
     let response: Response;
     try {
-      response = await fetch(`http://agent${path}`, {
-        ...init,
-        client,
-        signal: AbortSignal.any([AbortSignal.timeout(milliseconds), ...signals]),
-      });
+      const signal = AbortSignal.any([AbortSignal.timeout(milliseconds), ...signals]);
+      response = await exchange.ask(request, signal);
     } catch (cause) {
       throw new Problem(
         "unreachable",
-        `Cannot reach the agent at ${socketPath}. Check that it runs: device-trust status.`,
+        `Cannot reach the agent at ${exchange.place}. Check that it runs: device-trust status.`,
         { cause },
       );
     }
     if (response.ok || response.status === 304) return response;
     const problem = LocalProblem.safeParse(await response.json().catch(() => undefined));
     if (!problem.success) {
-      throw new Problem("internal", `The agent answered ${response.status} to ${path}.`);
+      throw new Problem("internal", `The agent answered ${response.status} to ${request.path}.`);
     }
     const { code, message, keyRefused } = problem.data;
     throw keyRefused ? new KeyRefused(message) : new Problem(code, message);
   }
 
-  const post = (body: unknown): RequestInit => ({
+  const post = (path: string, body: unknown): ChannelRequest => ({
     method: "POST",
+    path,
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
   });
 
   return {
-    async slice(known) {
-      const headers: Record<string, string> = known
-        ? { "if-none-match": known.etag, prefer: `wait=${known.waitSeconds}` }
-        : {};
-      const wait = (known?.waitSeconds ?? 0) * 1000 + 15_000;
-      const signals = known?.signal ? [known.signal] : [];
-      const response = await call("/desired-state", { headers }, wait, ...signals);
+    async slice({ etag, waitSeconds, signal } = {}) {
+      const request: ChannelRequest = {
+        method: "GET",
+        path: "/desired-state",
+        ...(etag === undefined ? {} : { headers: { "if-none-match": etag } }),
+        ...(waitSeconds === undefined ? {} : { wait: waitSeconds }),
+      };
+      const longest = (request.wait ?? 0) * 1000 + 15_000;
+      const response = await call(request, longest, ...signal ? [signal] : []);
       if (response.status === 304) return undefined;
       const slice = UserSlice.parse(await response.json());
       return { etag: response.headers.get("etag") ?? "", slice };
     },
     async certificate(request) {
-      const response = await call("/certificates", post(request), 60_000);
+      const response = await call(post("/certificates", request), 60_000);
       return LocalBundle.parse(await response.json());
     },
     async report(report) {
-      await (await call("/reports", post(report), 15_000)).body?.cancel();
+      await (await call(post("/reports", report), 15_000)).body?.cancel();
     },
-    close: () => client.close(),
+    close: () => exchange.close(),
   };
 }

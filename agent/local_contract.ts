@@ -8,6 +8,7 @@ import { z } from "zod";
 import { PROBLEM_CODES } from "../platform/errors.ts";
 import {
   CertificateRequest,
+  FilterReport,
   Instant,
   LeafKeyAlgorithm,
   LIMITS,
@@ -53,6 +54,9 @@ export const UserSlice = z.object({
   clock: z.object({ offset: z.number(), known: z.boolean() }),
   /** When the newest selection filter was written, local milliseconds; absent without one. */
   filterWrittenAt: z.number().optional(),
+  /** What the user's own browsers are to be told, where that is the user-agent's work (macOS). */
+  selection: z.object({ patterns: z.array(z.string()), macosApplications: z.array(z.string()) })
+    .optional(),
 });
 
 /** `POST /certificates` on the channel: the CSR, and at a renewal the leaf's own signature. */
@@ -80,6 +84,12 @@ export const UserAgentReport = z.object({
   store: z.object({ kind: Line(32), location: Line(1024) }).optional(),
   /** {@link anchorsDigest} of the anchors that are in the store. */
   anchors: z.string().max(64).optional(),
+  /** Filters in the user's own settings, and what a person can do about one that is not `ok`. */
+  filters: z.array(
+    FilterReport.extend({ location: Line(1024), browser: Line(64), hint: Line(4096).optional() }),
+  ).max(16).optional(),
+  /** {@link selectionDigest} of what the browsers were told. */
+  selection: z.string().max(64).optional(),
   /** Serials of our leaves in the store. */
   held: z.array(Serial).max(16),
   error: z.object({ code: PROBLEM_CODE, message: Line(2000) }).optional(),
@@ -123,6 +133,12 @@ export function anchorsDigest(
   { root, intermediate }: { root: string; intermediate: string },
 ): string {
   return createHash("sha256").update(`${root}\0${intermediate}`).digest("hex");
+}
+
+/** What a user's browsers were told: SHA-256, hexadecimal. */
+export function selectionDigest(selection: NonNullable<UserSlice["selection"]>): string {
+  const { patterns, macosApplications } = selection;
+  return createHash("sha256").update(JSON.stringify([patterns, macosApplications])).digest("hex");
 }
 
 /** Where the agent sends a user's certificate requests, below the public URL: a leaf signs it too. */

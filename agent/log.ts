@@ -60,7 +60,8 @@ function textFields(fields: LogFields): string {
     .join("");
 }
 
-function writeToStandardError(line: string): void {
+/** Writes a line, waiting for whoever reads it. */
+export function writeToStandardError(line: string): void {
   let bytes = new TextEncoder().encode(line);
   while (bytes.length > 0) bytes = bytes.subarray(Deno.stderr.writeSync(bytes));
 }

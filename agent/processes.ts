@@ -2,7 +2,6 @@
  * What this program runs as beside the resident agent: the agent's preparation, its worker, one
  * round of the agent, and a user-agent. Each gives its exit code.
  */
-import { ensureRootOwnedDir } from "../platform/files.ts";
 import { type DevicePlatform, devicePlatform } from "../platform/platform.ts";
 import { runAgentOnce } from "./agent_once.ts";
 import { type Config, readConfig } from "./config.ts";
@@ -11,10 +10,9 @@ import { endSignal } from "./end_signal.ts";
 import { EXIT } from "./exit.ts";
 import { readIdentity } from "./identity.ts";
 import { lockFile, LockHeld } from "./lock.ts";
-import { openLog } from "./log.ts";
+import { openProcessLog } from "./log_file.ts";
 import { pause } from "./pause.ts";
 import type { Prepared } from "./resident.ts";
-import { makeRunFolders } from "./run_folders.ts";
 import { selfProgram } from "./self_program.ts";
 import type { State } from "./state.ts";
 import type { WorkWorld } from "./work.ts";
@@ -27,6 +25,8 @@ export interface Device {
   state: State;
   /** Path of the device key. */
   deviceKey: string;
+  /** Where its processes log, where nothing else keeps what they write. */
+  logFolder?: string | undefined;
 }
 
 /**
@@ -37,7 +37,7 @@ export interface Device {
 export async function openDevice(root: string | undefined): Promise<Device> {
   const platform = await devicePlatform(root);
   const { stateDir, configFile } = platform.paths;
-  makeStateFolder(platform);
+  platform.makeStateFolder();
   const config = readConfig(configFile);
   if (config.caStore) {
     Deno.env.set("DENO_TLS_CA_STORE", config.caStore === "system" ? "system" : "mozilla");
@@ -47,6 +47,7 @@ export async function openDevice(root: string | undefined): Promise<Device> {
     config,
     state: openState(stateDir, Date.now),
     deviceKey: `${stateDir}/device.key`,
+    logFolder: platform.makeLogFolder?.(),
   };
 }
 
@@ -61,20 +62,23 @@ export async function prepareProcess(
   out: (text: string) => void,
 ): Promise<number> {
   const platform = await devicePlatform(root);
-  makeStateFolder(platform);
+  platform.makeStateFolder();
   // A damaged one is set aside here, by modules that the agent need not keep in memory.
   openState(platform.paths.stateDir, Date.now).close();
-  makeRunFolders(platform.paths, platform.root);
+  platform.makeRunFolders();
   const { machine } = await platform.system();
   const { proxy, caStore, logLevel, server } = readConfig(platform.paths.configFile);
+  const logFolder = platform.makeLogFolder?.();
   const prepared: Prepared = {
     ...(platform.root === undefined ? {} : { root: platform.root }),
     paths: platform.paths,
     privileged: platform.privileged,
+    meeting: platform.meeting,
     ...(machine === undefined ? {} : { machine }),
     ...(proxy ? { proxy } : {}),
     ...(caStore ? { caStore } : {}),
     ...(logLevel ? { logLevel } : {}),
+    ...(logFolder === undefined ? {} : { logFolder }),
     enrolls: server !== undefined,
   };
   out(`${JSON.stringify(prepared)}\n`);
@@ -119,19 +123,18 @@ export async function agentOnceProcess(root: string | undefined): Promise<number
 }
 
 /** What work on an open device needs of the world; it ends at SIGTERM or SIGINT. */
-export function workWorld(root: string | undefined, { config, ...device }: Device): WorkWorld {
+export function workWorld(
+  root: string | undefined,
+  { config, logFolder, ...device }: Device,
+): WorkWorld {
   return {
     ...device,
     program: selfProgram(root),
-    log: openLog({ level: config.logLevel }),
+    log: openProcessLog(config.logLevel, logFolder, "worker"),
     now: Date.now,
     random: Math.random,
     pause,
     ...(config.proxy ? { proxy: config.proxy } : {}),
     signal: endSignal(),
   };
-}
-
-function makeStateFolder({ paths, root }: DevicePlatform): void {
-  ensureRootOwnedDir(paths.stateDir, { mode: 0o700, ...(root === undefined ? {} : { root }) });
 }

@@ -4,11 +4,13 @@
  */
 import { Problem } from "../platform/errors.ts";
 import type { SystemPaths } from "../platform/paths.ts";
+import type { Meeting } from "../platform/platform.ts";
 import { runAgent } from "./agent.ts";
 import { endSignal } from "./end_signal.ts";
 import { EXIT } from "./exit.ts";
 import { lockFile, LockHeld } from "./lock.ts";
-import { type LogLevel, openLog } from "./log.ts";
+import type { LogLevel } from "./log.ts";
+import { openProcessLog } from "./log_file.ts";
 import { selfProgram } from "./self_program.ts";
 import { State } from "./state.ts";
 
@@ -18,11 +20,14 @@ export interface Prepared {
   root?: string;
   paths: SystemPaths;
   privileged: boolean;
+  meeting: Meeting;
   /** See `SystemFacts`. */
   machine?: string;
   proxy?: string;
   caStore?: "builtin" | "system";
   logLevel?: LogLevel;
+  /** Where it logs, where nothing else keeps what it writes. */
+  logFolder?: string;
   /** Whether the configuration says where to enrol. */
   enrolls: boolean;
 }
@@ -30,8 +35,8 @@ export interface Prepared {
 /** Runs until SIGTERM or SIGINT. Gives the exit code: 1 when another agent runs. */
 export async function residentAgent(root: string | undefined): Promise<number> {
   const prepared = await prepare(root);
-  const { paths, machine, proxy, caStore, logLevel } = prepared;
-  const log = openLog({ level: logLevel });
+  const { paths, machine, proxy, caStore, logLevel, logFolder } = prepared;
+  const log = openProcessLog(logLevel, logFolder, "agent");
   const signal = endSignal();
   if (caStore) Deno.env.set("DENO_TLS_CA_STORE", caStore === "system" ? "system" : "mozilla");
   try {
@@ -39,6 +44,7 @@ export async function residentAgent(root: string | undefined): Promise<number> {
     await runAgent({
       paths,
       privileged: prepared.privileged,
+      meeting: prepared.meeting,
       system: machine === undefined ? {} : { machine },
       state: new State(`${paths.stateDir}/state.db`, Date.now),
       deviceKey: `${paths.stateDir}/device.key`,

@@ -1,4 +1,5 @@
 /** How this program starts itself again: as one binary, or from source while it is developed. */
+import { fileURLToPath } from "node:url";
 import type { SelfProgram } from "../platform/platform.ts";
 
 /**
@@ -11,7 +12,7 @@ export function selfProgram(root: string | undefined, source: string = mainModul
   const global = root === undefined ? [] : ["--root", root];
   const binary = Deno.execPath();
   if (Deno.build.standalone) return { argv: [binary, ...global], env: {}, files: [binary] };
-  const cache = Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`;
+  const cache = Deno.env.get("DENO_DIR") ?? usualCache();
   return {
     argv: [binary, "run", ...FROM_SOURCE, source, ...global],
     env: { DENO_DIR: cache, DENO_NO_UPDATE_CHECK: "1" },
@@ -30,7 +31,13 @@ const FROM_SOURCE = [
 ];
 
 function mainModule(): string {
-  return decodeURIComponent(new URL(Deno.mainModule).pathname);
+  return fileURLToPath(Deno.mainModule);
+}
+
+function usualCache(): string {
+  return Deno.build.os === "windows"
+    ? `${Deno.env.get("LOCALAPPDATA")}\\deno`
+    : `${Deno.env.get("HOME")}/.cache/deno`;
 }
 
 /** The same program with further arguments. */

@@ -196,6 +196,20 @@ export class State {
     this.#run("DELETE FROM created_directory WHERE path = ?", path);
   }
 
+  /** SHA-256 of certificates that we added to what the device keeps for all its users. */
+  deviceCertificates(): string[] {
+    return this.#all("SELECT sha256 FROM device_certificate ORDER BY rowid")
+      .map((row) => String(row.sha256));
+  }
+
+  recordDeviceCertificate(sha256: string): void {
+    this.#run("INSERT OR IGNORE INTO device_certificate VALUES (?, ?)", sha256, this.now());
+  }
+
+  forgetDeviceCertificate(sha256: string): void {
+    this.#run("DELETE FROM device_certificate WHERE sha256 = ?", sha256);
+  }
+
   /**
    * Appends to the audit log; `detail` never holds a secret. Of one user it keeps the first 500 of
    * a day.

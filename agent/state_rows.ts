@@ -1,7 +1,7 @@
 /** What is in the agent's state, and how SQLite's rows become that. */
 import type { SQLOutputValue } from "node:sqlite";
 import type { ProblemCode } from "../platform/errors.ts";
-import type { RemovedItem, RenewalWindow, UserState } from "./contract.ts";
+import type { FilterReport, RemovedItem, RenewalWindow, UserState } from "./contract.ts";
 import type { Anchors } from "./verify.ts";
 
 /** Who this device is to its agent server. Certificates are PEM. */
@@ -43,6 +43,10 @@ export interface UserDetails {
   anchors?: string;
   /** Serials of our leaves in the store. */
   held?: string[];
+  /** Filters in the user's own settings, where a system has them there. */
+  filters?: (FilterReport & { hint?: string })[];
+  /** What the user's browsers were told, see `selectionDigest`. */
+  selection?: string;
 }
 
 /** A managed user on this device, or one whose removal is not finished. */
@@ -80,6 +84,13 @@ export interface EventRow {
   type: string;
   userId?: string;
   detail: string;
+}
+
+/** Filters in the user's own settings, as everybody is told of them: without what to do. */
+export function ownFilters({ details }: Pick<UserRow, "details">): FilterReport[] {
+  return (details.filters ?? []).map(({ browser, location, state }) => {
+    return { browser, location, state };
+  });
 }
 
 /** A row as SQLite gives it. */

@@ -50,4 +50,5 @@ export const MIGRATIONS = [
   CREATE INDEX event_at ON event (at);
   `,
   "ALTER TABLE identity ADD COLUMN former TEXT NOT NULL DEFAULT '[]';",
+  "CREATE TABLE device_certificate (sha256 TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;",
 ] as const;

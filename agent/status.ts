@@ -1,5 +1,6 @@
 /** What operators read: the state of the device and of every managed user, and its exit code. */
-import { hasRoom, isReadOnly } from "../platform/files.ts";
+import { isReadOnly } from "../platform/files.ts";
+import { hasRoom } from "../platform/room.ts";
 import type { DesiredFilters } from "../platform/filters.ts";
 import type { DevicePlatform } from "../platform/platform.ts";
 import type { FilterReport, UserState } from "./contract.ts";
@@ -7,6 +8,7 @@ import { EXIT } from "./exit.ts";
 import { isClone } from "./identity.ts";
 import { lockHolder } from "./lock.ts";
 import { type RecordedProblem, State, type UserRow } from "./state.ts";
+import { ownFilters } from "./state_rows.ts";
 import { VERSION } from "./version.ts";
 
 /** `status --json` (DESIGN section 7). Times are RFC 3339. */
@@ -152,7 +154,7 @@ function userStatus(row: UserRow, filters: FilterReport[]): UserStatus {
     notAfter: notAfter ?? null,
     renewAt: renewAt ?? null,
     store: store ?? null,
-    filters,
+    filters: [...filters, ...ownFilters(row)],
     lastError: row.error ?? null,
   };
 }
@@ -176,6 +178,7 @@ async function ownLine(platform: DevicePlatform, now: () => number): Promise<Par
   const report = ledgerSummary(platform, now);
   if (!report) return {};
   const { userId, state, serial, leafName, notAfter, renewAt, store, error } = report;
+  const filters = ownFilters({ details: { filters: report.filters } });
   return {
     device: { id: report.deviceId, server: report.publicUrl, enrolled: true },
     distribution: { enabled: state !== "removed", version: null, lastSync: null },
@@ -188,7 +191,7 @@ async function ownLine(platform: DevicePlatform, now: () => number): Promise<Par
       notAfter: notAfter ?? null,
       renewAt: renewAt ?? null,
       store: store ?? null,
-      filters: [],
+      filters,
       lastError: error ?? null,
     }],
   };

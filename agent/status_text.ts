@@ -72,9 +72,14 @@ function clockRows(lastSync: number | undefined, offset: number, now: number): C
   return text === undefined ? [] : [row("clock", { text, tone: "bad" }), nextStep(SET_CLOCK)];
 }
 
-/** Policy files are the device's own: every user's line has the same. */
+/** Policy files are the device's own: every user's line has the same. Others are each user's. */
 function filterRows({ status: { users } }: StatusReport, { command }: StatusView): Cell[][] {
-  const filters = users[0]?.filters ?? [];
+  const all = users.flatMap(({ filters }) => filters);
+  const same = Map.groupBy(
+    all,
+    ({ browser, location, state }) => `${browser} ${state} ${location}`,
+  );
+  const filters = [...same.values()].flatMap(([first]) => first ?? []);
   return [
     ...filters.map(({ browser, state, location }, at) =>
       row(

@@ -9,11 +9,11 @@ import { readRegularFile, writeFileAtomic } from "../platform/files.ts";
 import type { DoctorPlatform, SystemFacts } from "../platform/platform.ts";
 import type { SupportFacts } from "../platform/findings.ts";
 import { isThere } from "../platform/presence.ts";
-import { type Config, readConfig } from "./config.ts";
+import { readConfig, shownConfig } from "./config.ts";
 import { doctorText } from "./doctor.ts";
 import type { Check } from "./doctor_check.ts";
 import { type LoggedEvent, readEventLog } from "./event_log.ts";
-import { userInfo, withoutSecrets, withoutUserInfo } from "./redaction.ts";
+import { userInfo, withoutSecrets } from "./redaction.ts";
 import { readStatus } from "./status.ts";
 import { statusText } from "./status_text.ts";
 import { tarArchive } from "./tar.ts";
@@ -121,11 +121,6 @@ function versionsText(lines: readonly string[]): string {
   const { deno, v8 } = Deno.version;
   return [`device-trust ${VERSION}`, `deno ${deno}, v8 ${v8}`, ...lines]
     .map((line) => `${oneLine(line)}\n`).join("");
-}
-
-/** Its keys are known, and none holds a secret but a proxy's URL. */
-function shownConfig(config: Config): Config {
-  return { ...config, ...(config.proxy ? { proxy: withoutUserInfo(config.proxy) } : {}) };
 }
 
 function policiesText(policies: SupportFacts["policies"]): string {

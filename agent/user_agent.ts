@@ -3,7 +3,9 @@
  * writes that user's stores. One run: slice -> observe -> reconcile -> apply -> read back -> report.
  */
 import { Problem, toProblem } from "../platform/errors.ts";
+import type { UserFilters } from "../platform/filters.ts";
 import type { RunningBrowser } from "../platform/findings.ts";
+import type { OpenUserStore, UserPlatform } from "../platform/platform.ts";
 import type { CreatedPath, TrustStore } from "../platform/trust_store.ts";
 import { apply, forgetAbsent } from "./apply.ts";
 import type { RemovedItem } from "./contract.ts";
@@ -12,14 +14,18 @@ import { ledgerFile, type LedgerPlace } from "./ledger_file.ts";
 import { recoverLedger } from "./ledger_recovery.ts";
 import type { LocalClient } from "./local_client.ts";
 import { anchorsDigest, type UserAgentReport, type UserSlice } from "./local_contract.ts";
+import { hasNewApplications } from "./key_access.ts";
 import { observe } from "./observe.ts";
 import { followWindow } from "./renewal.ts";
 import { type Action, type DesiredStore, reconcile } from "./reconcile.ts";
+import { settleUserFilters, writeUserFilters } from "./user_filters.ts";
 import { certificateDer, sha256Hex } from "./verify.ts";
 
 /** Everything of the world that a user-agent touches. */
 export interface UserWorld {
   client: LocalClient;
+  /** Resolves when this user has a channel to the agent; absent where asking tells at once. */
+  untilServed?: (signal: AbortSignal) => Promise<void>;
   /** The user's own state folder, where the ledger is. */
   stateDir: string;
   /** Where the ledger is instead. */
@@ -27,10 +33,10 @@ export interface UserWorld {
   /** @throws Problem `home-missing`, `shared-home`, `system-account` */
   checkHome: () => Promise<void>;
   /** Opens the user's store; without `create` nothing is made. @throws Problem */
-  openStore: (options: {
-    create: boolean;
-    recordPath: (created: CreatedPath) => void;
-  }) => TrustStore;
+  openStore: (options: OpenUserStore) => TrustStore;
+  /** See `UserPlatform`. */
+  removeStore?: UserPlatform["removeStore"];
+  filters?: UserFilters;
   /** Removes those of our folders and databases that hold nothing of anybody's. */
   removeCreated: (created: CreatedPath[]) => Promise<string[]>;
   runningBrowsers: () => Promise<RunningBrowser[]>;
@@ -64,8 +70,14 @@ export async function runUserAgentForever(world: UserWorld, signal: AbortSignal)
   let pause = 1000;
   while (!signal.aborted) {
     try {
-      const answer = await world.client.slice({ etag, waitSeconds: WAIT_SECONDS, signal });
-      if (!answer) continue;
+      await world.untilServed?.(signal);
+      // Who knows of nothing has nothing to wait for.
+      const wait = etag === "" ? {} : { etag, waitSeconds: WAIT_SECONDS };
+      const answer = await world.client.slice({ ...wait, signal });
+      if (!answer) {
+        pause = 1000;
+        continue;
+      }
       const result = await runSlice(world, answer.slice);
       etag = result === "done" ? answer.etag : "";
       pause = result === "done" ? 1000 : Math.min(pause * 2, 300_000);
@@ -101,7 +113,11 @@ async function settle(
   let created: CreatedPath[];
   try {
     const store = openStore(world, slice, ledger);
-    report = store ? await settleStore(world, slice, ledger, store) : removedReport(slice, []);
+    const filters = await writeUserFilters(world.filters, slice, ledger);
+    const told = filters ? { ...slice, filterWrittenAt: filters.writtenAt } : slice;
+    report = store ? await settleStore(world, told, ledger, store) : removedReport(slice, []);
+    report = await settleUserFilters(world.filters, slice, ledger, report, filters);
+    if (!slice.wanted && !report.error) report = await removeStore(world, slice, ledger, report);
     const { deviceId, publicUrl } = slice;
     ledger.saveSummary(JSON.stringify({ ...report, deviceId, publicUrl }));
     // What is still there has to stay known.
@@ -129,15 +145,39 @@ async function ledgerFor(world: UserWorld, slice: UserSlice): Promise<LedgerPlac
 /** Undefined for a store that cannot be opened and that nothing was ever put into. */
 function openStore(world: UserWorld, slice: UserSlice, ledger: Ledger): TrustStore | undefined {
   try {
-    return world.openStore({
-      create: slice.wanted,
-      recordPath: (created) => ledger.recordPath(created),
-    });
+    return world.openStore(storeOptions(slice, ledger));
   } catch (error) {
     // The ledger knows of a thing before it exists. What it does not know keeps no removal waiting.
     const holds = ledger.keys().length + ledger.certificates().length > 0;
     if (slice.wanted || holds || toProblem(error).waiting) throw error;
     return undefined;
+  }
+}
+
+function storeOptions({ wanted, brand, selection }: UserSlice, ledger: Ledger): OpenUserStore {
+  return {
+    create: wanted,
+    brand,
+    macosApplications: selection?.macosApplications ?? [],
+    created: ledger.createdPaths(),
+    publicKeys: () => ledger.keys().flatMap((key) => ledger.key(key)?.spki ?? []),
+    recordPath: (created) => ledger.recordPath(created),
+  };
+}
+
+/** A store that is ours alone goes with the last thing in it; a failure keeps the receipt. */
+async function removeStore(
+  world: UserWorld,
+  slice: UserSlice,
+  ledger: Ledger,
+  report: UserAgentReport,
+): Promise<UserAgentReport> {
+  try {
+    const gone = await world.removeStore?.(storeOptions(slice, ledger)) ?? [];
+    for (const { id } of gone) ledger.forgetPath(id);
+    return { ...report, removed: [...report.removed, ...gone] };
+  } catch (error) {
+    return { ...failure(slice, toProblem(error)), removed: report.removed };
   }
 }
 
@@ -166,9 +206,12 @@ async function settleStore(
     const anchors = [slice.trustAnchors, ...slice.formerAnchors ?? []];
     if (await recoverLedger(ledger, seen, anchors)) seen = await look();
     for (const foreign of seen.foreign) ledger.recordEvent("certificate.foreign", foreign);
+    const current = slice.leaves.find((leaf) => leaf.status === "current")?.serial;
+    const leaf = seen.leaves.find(({ serial, hasKey }) => hasKey && serial === current);
+    if (await hasNewApplications(store, ledger, leaf)) desired.renewAt = 0;
     const actions = reconcile(desired, seen, serverTime(world, slice));
     const removed: RemovedItem[] = [];
-    let serial = slice.leaves.find((leaf) => leaf.status === "current")?.serial;
+    let serial = current;
     try {
       serial = await apply({ ...world, ledger, store }, slice, seen, actions, removed) ?? serial;
     } catch (error) {

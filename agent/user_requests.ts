@@ -45,8 +45,8 @@ export class UserRequests {
   readonly #world: RequestsWorld;
   readonly #parts: RequestsParts;
   readonly #watchers = new Set<() => void>();
-  /** Users whose running, or last, user-agent has reported. */
-  readonly #heard = new Set<string>();
+  /** Aborted when a user's running, or last, user-agent has reported. */
+  readonly #heard = new Map<string, AbortController>();
 
   constructor(world: RequestsWorld, parts: RequestsParts) {
     this.#world = world;
@@ -106,18 +106,20 @@ export class UserRequests {
     if (this.#parts.accounts.userOf(uid) !== report.userId) {
       throw new Problem("server-refused", "A report must be about this account's own user.");
     }
-    this.#heard.add(report.userId);
-    this.#parts.rows.take(report);
+    // Where filters are the device's, no user's word is taken for them.
+    const { filters: _, selection: __, ...rest } = report;
+    this.#parts.rows.take(this.#parts.sliceOf(report.userId)?.selection ? report : rest);
+    this.#heard.get(report.userId)?.abort();
   }
 
-  /** A user-agent is about to start: what an earlier one reported does not count for it. */
-  expectReport(userId: string): void {
-    this.#heard.delete(userId);
-  }
-
-  /** Whether the user-agent that was expected has reported. */
-  hasReported(userId: string): boolean {
-    return this.#heard.has(userId);
+  /**
+   * A user-agent is about to start: what an earlier one reported does not count for it. Gives what is
+   * aborted when it has reported.
+   */
+  expectReport(userId: string): AbortSignal {
+    const heard = new AbortController();
+    this.#heard.set(userId, heard);
+    return heard.signal;
   }
 }
 

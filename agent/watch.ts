@@ -8,6 +8,7 @@ import type { AgentWorld } from "./agent.ts";
 import { backOff, LONGEST_BACK_OFF } from "./back_off.ts";
 import { ClockJumps } from "./clock_jumps.ts";
 import { Doors } from "./doors.ts";
+import { FolderDoors } from "./folder_doors.ts";
 import type { Enrolled } from "./identity.ts";
 import { pause } from "./pause.ts";
 import {
@@ -44,7 +45,7 @@ export class Watch {
   readonly #world: AgentWorld;
   readonly #client: ServerClient;
   readonly #worker: WorkerHandle;
-  readonly #doors: Doors;
+  readonly #doors: Doors | FolderDoors;
   readonly #deviceId: string;
   readonly #jumps: ClockJumps;
   /** Whether the next question is for the time, so that it is not to be held. */
@@ -95,7 +96,8 @@ export class Watch {
         this.#failed(new Problem("internal", `The agent's worker ended with code ${code}.`));
       },
     });
-    this.#doors = new Doors(world, this.#worker, () => this.#clock());
+    const DoorsHere = world.meeting === "folders" ? FolderDoors : Doors;
+    this.#doors = new DoorsHere(world, this.#worker, () => this.#clock());
     this.#jumps = new ClockJumps(world.now, () => this.#jumped());
   }
 
@@ -116,7 +118,7 @@ export class Watch {
     } finally {
       clearInterval(jumps);
       clearTimeout(this.#timer);
-      this.#doors.close();
+      await this.#doors.close();
       await this.#worker.stop();
       this.#client.close();
     }

@@ -1,16 +1,16 @@
 /** A worker with all that it needs opened around it, whoever runs it. */
 import type { Account } from "../platform/accounts.ts";
 import type { DevicePlatform, SelfProgram } from "../platform/platform.ts";
+import type { Channels, OpenApp } from "./channels.ts";
 import { DeviceWorker } from "./device_worker.ts";
-import { Door, relay } from "./door.ts";
+import { FolderChannels } from "./folder_channels.ts";
 import { type Enrolled, readIdentity } from "./identity.ts";
 import { leave, type Leaving } from "./leave.ts";
 import { userChannel } from "./local_api.ts";
 import { lockFile } from "./lock.ts";
 import type { Log } from "./log.ts";
 import { openServerClient, type ServerClient } from "./server_client.ts";
-import { makeRunFolders } from "./run_folders.ts";
-import { accountSockets, bindSocket, removeSocket } from "./sockets.ts";
+import { SocketChannels } from "./socket_channels.ts";
 import type { State } from "./state.ts";
 
 /** What work needs of the world. */
@@ -36,20 +36,10 @@ export interface Work {
   worker: DeviceWorker;
   client: ServerClient;
   identity: Enrolled;
-  /** Accounts whose channel is open. */
-  hasChannel: (uid: string) => boolean;
-  openChannel: (account: Account) => void;
+  channels: Channels;
   /** Tells the server and removes everything. */
   leave: () => Promise<Leaving>;
   close: () => Promise<void>;
-}
-
-/** One account's channel and the door before it. */
-interface Channel {
-  server: Deno.HttpServer;
-  door: Door;
-  /** Makes room for a user-agent that is about to start. */
-  invite: () => void;
 }
 
 /** Opens work, or gives undefined when this device is not enrolled. */
@@ -72,52 +62,28 @@ export async function openWork(world: WorkWorld): Promise<Work | undefined> {
     ...(device.serverCa ? { serverCa: device.serverCa } : {}),
     ...(world.proxy ? { proxy: world.proxy } : {}),
   });
-  const channels = new Map<string, Channel>();
-  const worker = new DeviceWorker({ ...world, identity, client, openChannel });
+  const openApp: OpenApp = (uid) => userChannel(worker.requests, uid, now);
+  const channels: Channels = platform.meeting === "folders"
+    ? new FolderChannels({ ...world, openApp })
+    : new SocketChannels({ ...world, openApp });
+  const callUserAgent = (account: Account): Promise<boolean> => {
+    channels.open(account);
+    return channels.call(account);
+  };
+  const worker: DeviceWorker = new DeviceWorker({ ...world, identity, client, callUserAgent });
   const stop = () => worker.stop();
   world.signal.addEventListener("abort", stop);
-
-  function openChannel(account: Account): void {
-    const uid = account.uid;
-    const open = channels.get(uid);
-    if (open) return open.invite();
-    makeRunFolders(platform.paths, platform.root, uid);
-    const { worker: front, channel } = accountSockets(platform.paths, uid);
-    const { app, invite } = userChannel(worker.requests, uid, now);
-    // Behind a door, because it would itself take every connection that a user makes.
-    const server = bindSocket(channel, undefined, () => {
-      return Deno.serve({ path: channel, onListen() {} }, app.fetch);
-    });
-    const owner = platform.privileged ? Number(account.uid) : undefined;
-    const listener = bindSocket(front, owner, () => {
-      return Deno.listen({ transport: "unix", path: front });
-    });
-    const enter = (connection: Deno.Conn) => relay(connection, channel);
-    const door = new Door(listener, { name: uid, log: world.log, now, enter });
-    const startOver = () => {
-      door.startOver();
-      invite();
-    };
-    channels.set(uid, { server, door, invite: startOver });
-  }
 
   return {
     worker,
     client,
     identity,
-    hasChannel: (uid) => channels.has(uid),
-    openChannel,
+    channels,
     leave: () => leave(worker, { ...world, identity, client }),
     async close() {
       world.signal.removeEventListener("abort", stop);
       worker.stop();
-      for (const [uid, { server, door }] of channels) {
-        door.close();
-        // A user-agent that still holds a question open would hold the end up.
-        await Promise.race([server.shutdown(), new Promise((done) => setTimeout(done, 500))]);
-        const sockets = accountSockets(platform.paths, uid);
-        for (const path of [sockets.worker, sockets.channel]) removeSocket(path);
-      }
+      await channels.close();
       client.close();
       lock[Symbol.dispose]();
     },

@@ -71,7 +71,7 @@ export class WorkerHandle {
   /** Ends what runs now; user-agents end with their worker. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    for (const child of this.#alive.keys()) child.kill("SIGTERM");
+    for (const child of this.#alive.keys()) end(child);
     await Promise.all(this.#alive.values());
   }
 
@@ -131,5 +131,14 @@ export class WorkerHandle {
     worker.writer.close().catch(() => {
       // It ended by itself.
     });
+  }
+}
+
+function end(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGTERM");
+  } catch (error) {
+    // It has just ended by itself, which is not known here yet.
+    if (!(error instanceof TypeError || error instanceof Deno.errors.NotFound)) throw error;
   }
 }

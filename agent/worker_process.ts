@@ -5,10 +5,11 @@
  * along.
  */
 import { toProblem } from "../platform/errors.ts";
+import type { Control } from "./channels.ts";
 import { EXIT } from "./exit.ts";
+import { openControlFolder } from "./folder_channels.ts";
 import { controlChannel } from "./local_api.ts";
-import { makeRunFolders } from "./run_folders.ts";
-import { bindSocket, removeSocket, workerControlSocket } from "./sockets.ts";
+import { openControlSocket } from "./socket_channels.ts";
 import { TextLineStream } from "./text_lines.ts";
 import { openWork, type Work, type WorkWorld } from "./work.ts";
 import { CONTROL, type WorkerAnswer, type WorkerMessage } from "./worker_messages.ts";
@@ -23,18 +24,8 @@ export interface WorkerProcessWorld extends WorkWorld {
 export async function runWorkerProcess(world: WorkerProcessWorld): Promise<number> {
   const work = await openWork(world);
   if (!work) return EXIT.notEnrolled;
+  world.platform.makeRunFolders();
   const conversation = new Conversation(world, work);
-  const { paths, root } = world.platform;
-  makeRunFolders(paths, root);
-  const path = workerControlSocket(paths);
-  const control = bindSocket(path, undefined, () =>
-    Deno.serve(
-      { path, onListen() {} },
-      controlChannel({
-        unenroll: () => conversation.unenroll(),
-        renew: (username) => conversation.renew(username),
-      }).fetch,
-    ));
   try {
     const lines = world.input.pipeThrough(new TextDecoderStream())
       .pipeThrough(new TextLineStream(), { signal: world.signal });
@@ -42,14 +33,15 @@ export async function runWorkerProcess(world: WorkerProcessWorld): Promise<numbe
   } catch (error) {
     if (!world.signal.aborted) throw error;
   } finally {
-    removeSocket(path);
-    await Promise.all([work.close(), control.shutdown()]);
+    await Promise.all([work.close(), conversation.close()]);
   }
   return EXIT.done;
 }
 
 /** What the resident agent says, done in order, and answered when nothing is left to do. */
 class Conversation {
+  /** The administrator's channel, open from the first message on: until then no time is known. */
+  #control: Control | undefined;
   #received = 0;
 
   constructor(private readonly world: WorkerProcessWorld, private readonly work: Work) {}
@@ -60,6 +52,7 @@ class Conversation {
       // Written by this very program, in the process that started this one.
       const message: WorkerMessage = JSON.parse(line);
       Object.assign(this.work.client.clock, message.clock);
+      this.#control ??= this.#openControl();
       await this.#handle(message);
     } catch (error) {
       const { message } = toProblem(error);
@@ -84,6 +77,21 @@ class Conversation {
     return outcomes;
   }
 
+  async close(): Promise<void> {
+    await this.#control?.close();
+  }
+
+  #openControl(): Control {
+    const app = controlChannel({
+      unenroll: () => this.unenroll(),
+      renew: (username) => this.renew(username),
+    });
+    const { platform } = this.world;
+    return platform.meeting === "folders"
+      ? openControlFolder(this.world, app)
+      : openControlSocket(platform, app);
+  }
+
   async #handle(message: WorkerMessage): Promise<void> {
     const { worker } = this.work;
     switch (message.do) {
@@ -94,27 +102,27 @@ class Conversation {
       case "deleted":
         return await worker.leave("deleted");
       case "channel":
-        if (message.uid !== CONTROL && !this.work.hasChannel(message.uid)) {
-          await worker.sync(false);
-          worker.account(message.uid, this.work.openChannel);
+        if (message.uid === CONTROL) this.#control?.look();
+        else {
+          if (!this.work.channels.has(message.uid)) await worker.sync(false);
+          worker.account(message.uid, (account) => this.work.channels.open(account));
         }
         return this.world.answer({ is: "channel", uid: message.uid });
     }
   }
 
   async #settle(handled: number): Promise<void> {
-    const { worker } = this.work;
-    await worker.settle();
+    const { worker, channels } = this.work;
+    do await worker.settle(); while (await channels.quiet() || await this.#control?.quiet());
     if (worker.isClean()) await this.work.leave();
     if (handled === this.#received) this.#answerIdle(handled);
   }
 
   #answerIdle(handled: number): void {
     const { worker } = this.work;
-    const { paths, root } = this.world.platform;
     const uids = worker.uids();
     // The agent opens a door in each of these.
-    for (const uid of uids) makeRunFolders(paths, root, uid);
+    for (const uid of uids) this.world.platform.makeRunFolders(uid);
     const nextTry = worker.nextTry();
     this.world.answer({
       is: "idle",

@@ -7,14 +7,18 @@ export interface Account {
   name: string;
   /** What the system knows it by: the uid, decimal; on Windows the SID. */
   uid: string;
-  /** Home folder, absolute, under `--root` where accounts come from there. */
+  /**
+   * Home folder, absolute, under `--root` where accounts come from there; on Windows "" until the
+   * account signs on to this computer for the first time.
+   */
   home: string;
   /**
    * Whose rights the account's processes get: its own, or (without root rights) the caller's.
    * `groups`: `own` when the operating system knows the account's supplementary groups, `none`
-   * when it comes from a `passwd` file under `--root`.
+   * when it comes from a `passwd` file under `--root`. `session`: its own, in a session that only
+   * its sign-on begins.
    */
-  runAs: { uid: number; gid: number; groups: "own" | "none" } | "self";
+  runAs: { uid: number; gid: number; groups: "own" | "none" } | "self" | "session";
 }
 
 /** What a look-up depends on. */

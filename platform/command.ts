@@ -7,7 +7,10 @@ export interface Command {
   argv: readonly [string, ...string[]];
   /** Its whole environment; nothing is inherited. Never a secret. */
   env: Readonly<Record<string, string>>;
-  /** After this many milliseconds it and its process group get SIGTERM, then SIGKILL. */
+  /**
+   * After this many milliseconds it and its process group get SIGTERM, then SIGKILL. Windows has no
+   * such groups: the program alone is ended there.
+   */
   timeoutMs: number;
   /** Ends it early in the same way. */
   signal?: AbortSignal;
@@ -100,14 +103,20 @@ function start(
 
 /** Reaches the whole group; the program alone where there is none. Gone already is success. */
 function signalGroup(pid: number, name: Deno.Signal, exited: boolean): void {
-  for (const target of exited ? [-pid] : [-pid, pid]) {
+  const program = exited ? [] : [pid];
+  for (const target of Deno.build.os === "windows" ? program : [-pid, ...program]) {
     try {
       Deno.kill(target, name);
       return;
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (!(error instanceof Deno.errors.NotFound) && !isEnding(error)) throw error;
     }
   }
+}
+
+/** What Windows says of a program that is just ending; elsewhere it means what it says. */
+function isEnding(error: unknown): boolean {
+  return Deno.build.os === "windows" && error instanceof Deno.errors.PermissionDenied;
 }
 
 /** Gives a program its input; one that ends without reading all of it has had enough. */

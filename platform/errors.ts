@@ -43,6 +43,21 @@ export class Problem extends Error {
   }
 }
 
+/**
+ * This program may not use a key that is there: its access was given to an earlier version of the
+ * program, by code hash, and the key cannot be exported. The way on is a new key: a re-issue.
+ */
+export class KeyAccessLost extends Problem {
+  constructor(label: string, options?: { cause?: unknown }) {
+    super(
+      "internal",
+      `macOS does not let this version of the program use the key ${label}. A new certificate is ` +
+        "asked for instead of a renewal.",
+      options,
+    );
+  }
+}
+
 /** Any thrown value as a {@link Problem}; what is not one already becomes `internal`. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;

@@ -104,6 +104,24 @@ export function checkRootOwnedDir(path: string, root = "/"): boolean {
  * directories and files over `maxBytes` are refused with {@link UnsafePath}; never blocks.
  */
 export function readRegularFile(path: string, maxBytes: number): Uint8Array | undefined {
+  return readFile(path, maxBytes, () => {});
+}
+
+/**
+ * {@link readRegularFile} of a file in a folder that others may write: one that has a second name is
+ * refused, since that may be the one of somebody else's file.
+ */
+export function readUserFile(path: string, maxBytes: number): Uint8Array | undefined {
+  return readFile(path, maxBytes, ({ nlink }) => {
+    if (nlink !== 1n) throw new UnsafePath(path, `${path} is a file with ${nlink} names`);
+  });
+}
+
+function readFile(
+  path: string,
+  maxBytes: number,
+  check: (info: fs.BigIntStats) => void,
+): Uint8Array | undefined {
   try {
     // Looking first keeps a device from being opened; the flags and the second look keep it so
     // when the path changes in between.
@@ -115,6 +133,7 @@ export function readRegularFile(path: string, maxBytes: number): Uint8Array | un
       if (!opened.isFile() || opened.dev !== seen.dev || opened.ino !== seen.ino) {
         throw new UnsafePath(path, `${path} changed while it was opened`);
       }
+      check(opened);
       return readBounded(fd, path, maxBytes);
     } finally {
       fs.closeSync(fd);
@@ -150,19 +169,6 @@ export function removeFileIfOurs(
     throw new Problem("internal", `Removed ${path}, but something is there again`);
   }
   return "removed";
-}
-
-/** Room that a small change needs, bytes. */
-const ROOM = 128 * 1024;
-
-/** Whether the file system of a folder has room left; true where nobody can tell (quotas). */
-export function hasRoom(folder: string): boolean {
-  try {
-    const { bavail, bsize } = fs.statfsSync(folder);
-    return bavail * bsize >= ROOM;
-  } catch {
-    return true;
-  }
 }
 
 /**
@@ -216,11 +222,17 @@ function isTrustedDirectory(path: string): boolean {
   if (info.uid !== 0 && info.uid !== Deno.uid()) return refuse(`belongs to uid ${info.uid}`);
   if (info.mode & 0o002) return refuse("can be changed by everybody");
   // A user's own group, for unprivileged use with the umask 002 of some distributions.
-  if (info.mode & 0o020 && info.gid !== 0 && info.gid !== Deno.gid()) {
+  if (info.mode & 0o020 && !TRUSTED_GROUPS.has(info.gid) && info.gid !== Deno.gid()) {
     return refuse(`can be changed by group ${info.gid}`);
   }
   return true;
 }
+
+/**
+ * Root's own group; on macOS also that of the system's daemons (1), who share `/var/run`, and that
+ * of administrators (80), who may become root.
+ */
+const TRUSTED_GROUPS: ReadonlySet<number> = new Set(Deno.build.os === "darwin" ? [0, 1, 80] : [0]);
 
 /** A link that root made right below `/` is the system's own layout (`/var` of macOS). */
 function lookAtDirectory(path: string): fs.Stats | undefined {

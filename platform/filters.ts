@@ -52,3 +52,36 @@ export interface FilterRemoval {
   /** Files with our name that are not ours or could not be removed, and why. */
   left: FilterLeft[];
 }
+
+/** What is known, and kept, of filters in one user's own settings. */
+export interface UserFilterLedger {
+  /** Where filters of ours are, or were about to be; places are named by whoever records them. */
+  places: () => readonly string[];
+  /** Called before a filter is written; when it throws, it is not written. */
+  record: (place: string) => void;
+  /** Called when nothing of ours is there any more. */
+  forget: (place: string) => void;
+}
+
+/**
+ * Selection filters in a user's own settings, for a system where that is where browsers look: the
+ * user-agent writes them. One browser's failure stops no other and is its report.
+ */
+export interface UserFilters {
+  /** Brings to the desired state what tells browsers by issuer; comes before a leaf. */
+  write(desired: DesiredFilters, ledger: UserFilterLedger): Promise<FilterReport[]>;
+  /**
+   * Brings to the desired state what names the leaf itself, which is in the store.
+   *
+   * @param leaf SHA-256 of the current leaf, lower-case hexadecimal
+   * @param ours of every leaf that was ours, too: a choice of another one is the user's own
+   */
+  prefer(
+    desired: DesiredFilters,
+    leaf: string,
+    ours: readonly string[],
+    ledger: UserFilterLedger,
+  ): Promise<FilterReport[]>;
+  /** Removes all of it, whatever the brand, read back; to be repeated while some is left. */
+  remove(ledger: UserFilterLedger): Promise<Pick<FilterRemoval, "removed" | "left">>;
+}

@@ -31,8 +31,8 @@ export interface SystemPaths {
   runDir: string;
   /** Parent of one directory per managed user, 0711. */
   usersRunDir: string;
-  /** Unix socket (Windows: named pipe) for `renew`, `unenroll` and full `status`. */
-  controlSocket: string;
+  /** Where `renew` and `unenroll` reach the agent: a Unix socket; on Windows a folder. */
+  control: string;
   /** Where logs go when the system has no journal. */
   logDir: string;
 }
@@ -55,7 +55,7 @@ export function systemPaths({ os, root, env = {} }: SystemPathsInput): SystemPat
     stateDir: at(os === "macos" ? `${apple}/state` : "/var/lib/device-trust"),
     runDir,
     usersRunDir: posix.join(runDir, "users"),
-    controlSocket: posix.join(runDir, "control.sock"),
+    control: posix.join(runDir, "control.sock"),
     logDir: at(os === "macos" ? "/Library/Logs/Device Trust" : "/var/log/device-trust"),
   };
 }
@@ -95,9 +95,7 @@ function windowsPaths(root: string | undefined, env: Environment): SystemPaths {
     stateDir: win32.join(data, "state"),
     runDir: users,
     usersRunDir: users,
-    controlSocket: `\\\\.\\pipe\\device-trust-control${
-      root === undefined ? "" : `-${encodeURIComponent(root)}`
-    }`,
+    control: win32.join(data, "control"),
     logDir: win32.join(data, "logs"),
   };
 }

@@ -81,6 +81,12 @@ export interface TrustStore {
   /** Everything in the store, read afresh. */
   list(): Promise<StoreContents>;
 
+  /**
+   * Paths of the applications that a key is let be used by when it is made now; absent where a
+   * store has no such lists.
+   */
+  applications?(): Promise<readonly string[]>;
+
   /** Removes exactly this certificate; absent is success. Its key stays. */
   removeCertificate(sha256: string): Promise<void>;
 

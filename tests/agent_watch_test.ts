@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runAgent } from "../agent/agent.ts";
 import { openLog } from "../agent/log.ts";
-import { makeRunFolders } from "../agent/run_folders.ts";
+import { makeRunFolders } from "../platform/run_folders.ts";
 import { selfProgram } from "../agent/self_program.ts";
 import { State } from "../agent/state.ts";
 import { systemPaths } from "../platform/paths.ts";
@@ -67,6 +67,7 @@ async function withAgent(
     const running = runAgent({
       paths,
       privileged: false,
+      meeting: "sockets",
       system: {},
       state,
       deviceKey: `${paths.stateDir}/device.key`,

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import config from "../deno.json" with { type: "json" };
-import type { UserStatus } from "../agent/status.ts";
-import { certutilKeys, certutilTrust } from "./nss_witness.ts";
+import { compile } from "../platform/linux/package/build.ts";
+import { CAN_COMPILE } from "./built_packages.ts";
+import { bundleOf, storeContents } from "./store_contents.ts";
 import {
   driveDevice,
   type Program,
@@ -12,17 +13,9 @@ import {
   runProgram,
   startMockServer,
 } from "./product.ts";
-import { type MachineFact, testWith } from "./skip.ts";
+import { testWith } from "./skip.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-/** A program `COMPILER OUTPUT [ARGUMENT OF DENO COMPILE...] main.ts`, for machines without Deno's server. */
-const COMPILER = Deno.env.get("DEVICE_TRUST_COMPILE");
-
-const CAN_COMPILE: MachineFact = {
-  met: Deno.build.target === "x86_64-unknown-linux-gnu" &&
-    (COMPILER !== undefined || await reaches("https://dl.deno.land/release-latest.txt")),
-  otherwise: "this machine cannot download what deno compile needs",
-};
 
 testWith(
   ["libnss3", "certutil", CAN_COMPILE],
@@ -34,7 +27,7 @@ testWith(
     const binary = `${folder}/device-trust-${crypto.randomUUID()}`;
     await using traps = await setTraps(binary, `${folder}/caught`);
     try {
-      await t.step("it compiles", () => compile(binary));
+      await t.step("it compiles", () => compile(ROOT, "amd64", binary));
       await t.step("it says what it is", () => tellsAboutItself([binary], folder));
       for (const mode of ["agent", "agent --once"] as const) {
         await t.step(`enrol, ON, OFF, unenroll: ${mode}`, () => wholeLife(binary, mode, folder));
@@ -45,50 +38,6 @@ testWith(
     }
   },
 );
-
-async function reaches(url: string): Promise<boolean> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(5000) });
-    await response.body?.cancel();
-    return response.ok;
-  } catch {
-    // No network, no name, no answer: all the same to a test that would need it.
-    return false;
-  }
-}
-
-/** Bundles and compiles with the flags of the tasks that do it. */
-async function compile(output: string): Promise<void> {
-  const folder = `${output}-bundle`;
-  await run(Deno.execPath(), taskWith("bundle", "--outdir", folder));
-  const [, ...flags] = taskWith("compile", "--output", output);
-  const [main] = flags.splice(-1);
-  const from = `${folder}/${basename(main ?? "")}`;
-  if (COMPILER === undefined) await run(Deno.execPath(), ["compile", ...flags, from]);
-  else {
-    flags.splice(flags.indexOf("--output"), 2);
-    await run(COMPILER, [output, ...flags, from]);
-  }
-  await Deno.remove(folder, { recursive: true });
-}
-
-/** Arguments of a task's last command, a `deno`, with another value for one of its options. */
-function taskWith(task: "bundle" | "compile", option: string, value: string): string[] {
-  const [deno, ...args] = config.tasks[task].split(" && ").at(-1)?.split(" ") ?? [];
-  assert.equal(deno, "deno");
-  args[args.indexOf(option) + 1] = value;
-  return args;
-}
-
-async function run(command: string, args: string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command(command, {
-    args,
-    cwd: ROOT,
-    // An older compiler trusts only its own list, which does not know a network's own authority.
-    env: { DENO_TLS_CA_STORE: "mozilla,system" },
-  }).output();
-  assert.ok(success, new TextDecoder().decode(stderr));
-}
 
 async function tellsAboutItself(binary: Program, folder: string): Promise<void> {
   assert.deepEqual(await runProgram(binary, ["--version"]), {
@@ -140,7 +89,7 @@ async function wholeLife(binary: string, mode: "agent" | "agent --once", folder:
   for (const { home, name } of accounts) {
     const user = users.find(({ username }) => username === name);
     assert.deepEqual(user?.store, { kind: "nssdb", location: `${home}/.pki/nssdb` });
-    assert.deepEqual(await contents(home), bundle(user));
+    assert.deepEqual(await storeContents(home), bundleOf(user));
   }
   assert.ok(isThere(`${root}${FILTER}`), "the selection filter");
   if (mode === "agent") { for (const account of accounts) await runUserAgent(program, account); }
@@ -149,7 +98,7 @@ async function wholeLife(binary: string, mode: "agent" | "agent --once", folder:
   await round();
   await device.untilUsers("nobody has a leaf", ({ state }) => state === "removed");
   for (const { home } of accounts) {
-    assert.deepEqual(await contents(home), { certificates: [], keys: 0 });
+    assert.deepEqual(await storeContents(home), { certificates: [], keys: 0 });
   }
   assert.ok(!isThere(`${root}${FILTER}`), "the selection filter");
   await device.unenroll();
@@ -188,36 +137,6 @@ async function runUserAgent([binary, ...global]: Program, { home, uid, name }: A
     ...(Deno.uid() === 0 ? { uid, gid: uid } : {}),
   }).output();
   assert.equal(code, 0, new TextDecoder().decode(stderr));
-}
-
-/** What certutil sees of the user's database. */
-async function contents(home: string): Promise<{ certificates: string[]; keys: number }> {
-  const directory = `${home}/.pki/nssdb`;
-  // In a copy, because certutil adds a file to a database that it looks at.
-  const copy = await Deno.makeTempDir();
-  try {
-    for (const file of ["cert9.db", "key4.db"]) {
-      await Deno.copyFile(`${directory}/${file}`, `${copy}/${file}`);
-    }
-    const certificates = Object.entries(certutilTrust(copy)).map(([name, trust]) =>
-      `${name} ${trust}`
-    );
-    return { certificates: certificates.sort(), keys: certutilKeys(copy).length };
-  } finally {
-    await Deno.remove(copy, { recursive: true });
-  }
-}
-
-/** What a bundle is to certutil. */
-function bundle(user: UserStatus | undefined): { certificates: string[]; keys: number } {
-  return {
-    certificates: [
-      `${user?.leafName} u,u,u`,
-      "JumpCloud Production Device Identification Root CA ,,",
-      "device-trust.intermediate ,,",
-    ],
-    keys: 1,
-  };
 }
 
 function isThere(path: string): boolean {

@@ -5,10 +5,11 @@
 import { X509Certificate } from "node:crypto";
 import { runAgentOnce } from "../agent/agent_once.ts";
 import { enroll } from "../agent/enrollment.ts";
+import { socketExchange } from "../agent/exchange.ts";
 import { openLocalClient } from "../agent/local_client.ts";
 import { openLog } from "../agent/log.ts";
 import { pause } from "../agent/pause.ts";
-import { makeRunFolders } from "../agent/run_folders.ts";
+import { makeRunFolders } from "../platform/run_folders.ts";
 import { accountSockets } from "../agent/sockets.ts";
 import { State } from "../agent/state.ts";
 import { readStatus } from "../agent/status.ts";
@@ -16,7 +17,7 @@ import { statusText } from "../agent/status_text.ts";
 import { runUserAgent } from "../agent/user_agent.ts";
 import { type Certificate, parseCertificate } from "../ca/certificate.ts";
 import type { Account } from "../platform/accounts.ts";
-import { ensureRootOwnedDir } from "../platform/files.ts";
+import { ensureRootOwnedDir, readUserFile } from "../platform/files.ts";
 import { emptyMemoryStore, openMemoryStore } from "../platform/memory_store.ts";
 import { type SystemPaths, systemPaths } from "../platform/paths.ts";
 import type { DevicePlatform, UserAgentExit } from "../platform/platform.ts";
@@ -53,6 +54,9 @@ export class ClockDevice {
       paths: this.#paths,
       root,
       privileged: false,
+      meeting: "sockets",
+      makeRunFolders: (uid) => makeRunFolders(this.#paths, root, uid),
+      readUserFile,
       system: () => Promise.resolve({ os: "linux", hostname: "laptop", osVersion: "Test 1" }),
       account: (name) => Promise.resolve({ name, uid: UID, home: "/", runAs: "self" }),
       writeFilters: () => [],
@@ -137,7 +141,7 @@ export class ClockDevice {
   }
 
   async #userAgent({ uid }: Account): Promise<UserAgentExit> {
-    const client = openLocalClient(accountSockets(this.#paths, String(uid)).worker);
+    const client = openLocalClient(socketExchange(accountSockets(this.#paths, uid).worker));
     try {
       const result = await runUserAgent({
         client,

@@ -8,7 +8,7 @@ import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { runAgent } from "../agent/agent.ts";
 import { openLog } from "../agent/log.ts";
-import { makeRunFolders } from "../agent/run_folders.ts";
+import { makeRunFolders } from "../platform/run_folders.ts";
 import { State } from "../agent/state.ts";
 import type { WorkerMessage } from "../agent/worker_messages.ts";
 import { openServerTls } from "../ca/server_tls.ts";
@@ -174,6 +174,7 @@ for (const [name, jump] of Object.entries({ "two years on": 2 * YEAR, "a day bac
       const running = runAgent({
         paths,
         privileged: false,
+        meeting: "sockets",
         system: {},
         state: new State(`${paths.stateDir}/state.db`, now),
         deviceKey: `${paths.stateDir}/device.key`,
@@ -194,7 +195,7 @@ for (const [name, jump] of Object.entries({ "two years on": 2 * YEAR, "a day bac
         assert.deepEqual(messages()[0]?.clock, { offset: 0, known: true });
         ahead = jump;
         // Somebody knocks before anybody else has looked at the clock.
-        const knock = await Deno.connect({ transport: "unix", path: paths.controlSocket });
+        const knock = await Deno.connect({ transport: "unix", path: paths.control });
         await until("the worker is told of the knock", () => messages().length >= 2);
         knock.close();
         const isRight = ({ clock }: WorkerMessage) =>

@@ -33,7 +33,7 @@ Deno.test("--help describes the program and each command, with options and examp
 });
 
 Deno.test("what only the program itself calls is not listed", async () => {
-  assert.doesNotMatch(await helpOf(), /agent-(worker|prepare|inspect|challenge)/);
+  assert.doesNotMatch(await helpOf(), /agent-(worker|prepare|inspect|challenge|manual)/);
 });
 
 Deno.test("--version is the one of deno.json", async () => {

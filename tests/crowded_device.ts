@@ -73,7 +73,7 @@ export class CrowdedDevice implements Disposable {
       random: Math.random,
       pause: (_, signal) =>
         new Promise((resolve) => signal.addEventListener("abort", () => resolve())),
-      openChannel: () => {},
+      callUserAgent: () => Promise.resolve(true),
     });
   }
 
@@ -189,6 +189,9 @@ export class CrowdedDevice implements Disposable {
       os: "linux",
       paths: systemPaths({ os: "linux", root: "/nowhere" }),
       privileged: true,
+      meeting: "sockets",
+      makeRunFolders: () => {},
+      readUserFile: () => undefined,
       system: () => Promise.resolve({ os: "linux", hostname: "terminal", osVersion: "1" }),
       account: (name) => {
         const home = this.homes.get(name);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { PROBLEM_CODES } from "../platform/errors.ts";
+import { shellBlocks } from "./documents.ts";
 import { programFromSource } from "./product.ts";
 import { testWith } from "./skip.ts";
 
@@ -50,12 +51,6 @@ Deno.test("the operators' document has every code, and every link that doctor lo
 
 /** As in a terminal, but the first failure ends it, and nothing outlives it. */
 const BEGIN = "set -eum; trap 'kill $(jobs -p) 2> /dev/null || true' EXIT";
-
-/** What a document has readers type into a shell. */
-function shellBlocks(document: string): string[] {
-  const text = Deno.readTextFileSync(ROOT + document);
-  return [...text.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) => block ?? "");
-}
 
 /** Runs a script in an empty folder where `device-trust` and the examples are; gives what it says. */
 async function runSession(script: string): Promise<string> {

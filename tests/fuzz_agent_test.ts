@@ -90,7 +90,7 @@ async function withWorker(
     const log = openLog({ write: () => {}, text: false });
     const now = () => NOW.getTime();
     const world = { state, client, identity: { device, key }, log, now, random: () => 0.5 };
-    const desired = new DeviceDesired(world);
+    const desired = new DeviceDesired({ ...world, platform: { os: "linux" } });
     const rows = new UserRows(world);
     const account = { name: "alice", uid: "1001", home: "/home/alice" };
     const accounts = new DeviceAccounts(() => Promise.resolve({ ...account, runAs: "self" }));

@@ -18,7 +18,7 @@ import {
 import { readAnswer } from "../platform/linux/http_answer.ts";
 import { installedPatterns } from "../platform/linux/installed_patterns.ts";
 import { fileSystemType } from "../platform/linux/mounts.ts";
-import { findPasswdEntry, lowestPersonalUid, parsePasswdLine } from "../platform/linux/passwd.ts";
+import { findPasswdEntry, lowestPersonalUid, parsePasswdLine } from "../platform/passwd.ts";
 import { findRunningBrowsers } from "../platform/linux/running_browsers.ts";
 import {
   inspectFilters,

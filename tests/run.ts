@@ -1,17 +1,24 @@
 /**
- * `deno task test [PART_OF_A_PATH...] [--wine] [--OPTION_OF_DENO_TEST...]`: runs the tests whose
- * file's path contains one of the parts (all without any), and closes with `N passed, N failed`, to
- * which `, N skipped` is added when some were. `--wine` first builds, once, the Wine that the tests
- * of Windows run in: some minutes, 2 GB, root.
+ * `deno task test [PART_OF_A_PATH...] [--wine] [--debian] [--OPTION_OF_DENO_TEST...]`: runs the
+ * tests whose file's path contains one of the parts (all without any), and closes with
+ * `N passed, N failed`, to which `, N skipped` is added when some were. `--wine` first builds, once,
+ * the Wine that the tests of Windows run in, `--debian` the Debians that packages are tried on: some
+ * minutes each, 2 GB and 1 GB, root.
  *
  * With `CI=true`, a test that was skipped although this machine could have run it counts as failed.
  */
 import { fileURLToPath } from "node:url";
 import { runCommand } from "../platform/command.ts";
 import { machineWorld } from "../platform/linux/packages.ts";
+import { ensureDebianTrees } from "./debian_tree.ts";
 import { avoidable, readTally, type SkippedTest, type Tally, tallyLine } from "./tally.ts";
 import { ensureWineTree } from "./wine_tree.ts";
-import { ALL_WITNESSES, ensureWitnesses, WINDOWS_WITNESSES } from "./witnesses.ts";
+import {
+  ALL_WITNESSES,
+  DEBIAN_WITNESSES,
+  ensureWitnesses,
+  WINDOWS_WITNESSES,
+} from "./witnesses.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const IN_CI = Deno.env.get("CI") === "true";
@@ -19,7 +26,7 @@ const IN_CI = Deno.env.get("CI") === "true";
 const BROKEN_OFF: Tally = { passed: 0, failed: 1, skipped: [] };
 
 async function main(args: readonly string[]): Promise<Tally> {
-  const options = args.filter((arg) => arg.startsWith("-") && arg !== "--wine");
+  const options = args.filter((arg) => arg.startsWith("-") && !TREES.includes(arg));
   const parts = args.filter((arg) => !arg.startsWith("-"));
   const files = testFiles().filter((file) =>
     parts.length === 0 || parts.some((part) => file.includes(part))
@@ -30,10 +37,16 @@ async function main(args: readonly string[]): Promise<Tally> {
   }
   const world = machineWorld(runCommand, print);
   const withWine = args.includes("--wine");
-  const witnesses = withWine ? [...ALL_WITNESSES, ...WINDOWS_WITNESSES] : ALL_WITNESSES;
+  const withDebian = args.includes("--debian");
+  const witnesses = [
+    ...ALL_WITNESSES,
+    ...(withWine ? WINDOWS_WITNESSES : []),
+    ...(withDebian ? DEBIAN_WITNESSES : []),
+  ];
   const missing = await ensureWitnesses(witnesses, world);
   if (missing.length > 0) print(`Tests that need ${missing.join(", ")} are skipped.`);
   if (withWine && !await ensureWineTree(print)) return BROKEN_OFF;
+  if (withDebian && !await ensureDebianTrees(print)) return BROKEN_OFF;
   if (!await fetchPackages()) return BROKEN_OFF;
 
   const tally = await runTests(files, options);
@@ -45,6 +58,9 @@ async function main(args: readonly string[]): Promise<Tally> {
     skipped: tally.skipped.filter((test) => !unexcused.includes(test)),
   };
 }
+
+/** Options that have trees built. */
+const TREES = ["--wine", "--debian"];
 
 /** Every test file, relative to the project, in order. */
 function testFiles(folder = ""): string[] {

@@ -1,9 +1,10 @@
 /** Tests that need something of the machine, and say so where it is not there. */
+import { hasDebianTrees } from "./debian_tree.ts";
 import { hasWineTree } from "./wine_tree.ts";
 import { missing, type Witness } from "./witnesses.ts";
 
-/** What a test may need: a witness, root's rights, Wine, or something that no package brings. */
-export type Requirement = Witness | "root" | "wine" | MachineFact;
+/** What a test may need: a witness, root's rights, a tree of ours, or what no package brings. */
+export type Requirement = Witness | "root" | "wine" | "debian" | MachineFact;
 
 /** A fact about the machine. */
 export interface MachineFact {
@@ -34,6 +35,8 @@ export function unmet(requirements: readonly Requirement[]): string | undefined 
       if (!requirement.met) return requirement.otherwise;
     } else if (requirement === "wine") {
       if (!hasWineTree()) return NO_WINE;
+    } else if (requirement === "debian") {
+      if (!hasDebianTrees()) return NO_DEBIAN;
     } else if (!isMet(requirement)) {
       needs.push(requirement);
     }
@@ -47,6 +50,7 @@ export function reasonIn(testName: string): string | undefined {
 }
 
 const NO_WINE = "this machine has no Wine of ours, which 'deno task test --wine' builds";
+const NO_DEBIAN = "this machine has no Debians of ours, which 'deno task test --debian' builds";
 
 function isMet(requirement: Witness | "root"): boolean {
   if (requirement === "root") return Deno.uid() === 0;

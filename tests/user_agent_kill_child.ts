@@ -2,6 +2,7 @@
  * One run of the user-agent over a real NSS database and the agent's channel, killed at the n-th
  * time that it reaches out to either (0: never). Arguments: home, socket, n.
  */
+import { socketExchange } from "../agent/exchange.ts";
 import { openLocalClient } from "../agent/local_client.ts";
 import { runUserAgent } from "../agent/user_agent.ts";
 import { openNssdb, removeCreatedPaths } from "../platform/linux/nssdb.ts";
@@ -33,7 +34,7 @@ function stepping<T extends object>(real: T): T {
   });
 }
 
-const client = openLocalClient(socket);
+const client = openLocalClient(socketExchange(socket));
 const result = await runUserAgent({
   client: stepping(client),
   stateDir: `${home}/.local/state/device-trust`,

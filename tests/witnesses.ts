@@ -19,6 +19,7 @@ export const WITNESSES = {
   chromium: { package: "chromium", programs: ["chromium"] },
   setpriv: { package: "util-linux", programs: ["setpriv"] },
   unshare: { package: "util-linux", programs: ["unshare"] },
+  nsenter: { package: "util-linux", programs: ["nsenter"] },
   python3: { package: "python3", programs: ["python3"] },
   ps: { package: "procps", programs: ["ps"] },
   debootstrap: { package: "debootstrap", programs: ["debootstrap"] },
@@ -26,7 +27,11 @@ export const WITNESSES = {
     package: "gcc-mingw-w64-x86-64",
     programs: ["x86_64-w64-mingw32-gcc"],
   },
+  plistutil: { package: "libplist-utils", programs: ["plistutil"] },
   "systemd-analyze": { package: "systemd", programs: ["systemd-analyze"] },
+  "dpkg-deb": { package: "dpkg", programs: ["dpkg-deb"] },
+  rpmbuild: { package: "rpm", programs: ["rpmbuild"] },
+  lintian: { package: "lintian", programs: ["lintian"] },
 } as const satisfies Record<string, PackagedPart>;
 
 /** The name of one of {@link WITNESSES}. */
@@ -34,6 +39,9 @@ export type Witness = keyof typeof WITNESSES;
 
 /** Those that only tests in Windows ask, under Wine. */
 export const WINDOWS_WITNESSES: readonly Witness[] = ["debootstrap", "x86_64-w64-mingw32-gcc"];
+
+/** Those that build the Debians which packages are tried on. */
+export const DEBIAN_WITNESSES: readonly Witness[] = ["debootstrap"];
 
 /** All others. */
 export const ALL_WITNESSES = Object.keys(WITNESSES).filter(isWitness)

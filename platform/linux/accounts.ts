@@ -9,7 +9,7 @@ import {
   lowestPersonalUid,
   type PasswdEntry,
   systemAccountReason,
-} from "./passwd.ts";
+} from "../passwd.ts";
 
 /** See `LookUpAccount` in platform/accounts.ts. Says nothing of the home: see {@link checkHome}. */
 export async function lookUpAccount(name: string, world: AccountWorld): Promise<Account> {

@@ -1,11 +1,14 @@
 /** What the agent needs of a Linux. */
 import type { Account } from "../accounts.ts";
 import { runCommand } from "../command.ts";
+import { readUserFile } from "../files.ts";
 import { systemPaths } from "../paths.ts";
 import type { DoctorPlatform, SelfProgram } from "../platform.ts";
+import { makeRunFolders, makeStateFolder } from "../run_folders.ts";
 import { lookUpAccount } from "./accounts.ts";
 import { inspectFilters, removeFilters, touchFilters, writeFilters } from "./selection_filters.ts";
 import { readSystemInfo } from "./system_info.ts";
+import { systemdService } from "./systemd_service.ts";
 import { canExecute, hasUserAgentUnit, startAsUser, startUserAgentUnit } from "./user_process.ts";
 
 /** The agent's platform on this machine. */
@@ -19,6 +22,7 @@ export function linuxDevice(root: string | undefined): DoctorPlatform {
     os: "linux",
     paths,
     privileged: uid === 0,
+    meeting: "sockets",
     async system() {
       const { hostname, osVersion, machineId } = readSystemInfo(root);
       const machine = machineId === undefined ? {} : { machine: await sha256(machineId) };
@@ -29,6 +33,10 @@ export function linuxDevice(root: string | undefined): DoctorPlatform {
     inspectFilters: (desired) => inspectFilters(desired, under),
     touchFilters: (desired) => touchFilters(desired, under),
     removeFilters: (brand, ledger) => removeFilters(brand, { ...ledger, ...under }),
+    ...(root === undefined ? { service: systemdService({ run: runCommand }) } : {}),
+    makeStateFolder: () => makeStateFolder(paths, root),
+    makeRunFolders: (uid) => makeRunFolders(paths, root, uid),
+    readUserFile,
     async startUserAgent(account, program, signal) {
       const world = { run: runCommand, ...under };
       const result = hasUserAgentUnit(world)

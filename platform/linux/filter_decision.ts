@@ -2,7 +2,8 @@
  * What to do about our file in one managed-policy folder. Pure. Chromium reads every file of the
  * folder in the order of their names' bytes, and the last one that has a key wins it whole.
  */
-import { INTERMEDIATE_NAME, policyFileName } from "../../ca/names.ts";
+import { policyFileName } from "../../ca/names.ts";
+import { FILTER_POLICY, filterEntries, ourPattern } from "../filter_entries.ts";
 import type { DesiredFilters, FilterState } from "../filters.ts";
 import { parseChromiumJson } from "./chromium_json.ts";
 
@@ -116,32 +117,10 @@ export function judgeFilter(
     : { state: "shadowed", hint: say("and hides ours") };
 }
 
-const KEY = "AutoSelectCertificateForUrls";
-
-/** One entry for each pattern. Chromium matches the leaf's own issuer, exactly. */
-function filterEntries(desired: DesiredFilters): string[] {
-  return desired.patterns.map((pattern) =>
-    JSON.stringify({ pattern, filter: { ISSUER: { CN: INTERMEDIATE_NAME } } })
-  );
-}
+const KEY = FILTER_POLICY;
 
 function quote(entry: string): string {
   return JSON.stringify(entry);
-}
-
-/** The pattern of an entry that filters for our issuer and says nothing else. */
-function ourPattern(entry: unknown): string | undefined {
-  if (typeof entry !== "string") return undefined;
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(entry);
-  } catch {
-    return undefined; // Chromium ignores such an entry
-  }
-  if (!isRecord(parsed) || typeof parsed.pattern !== "string") return undefined;
-  const filter = JSON.stringify(parsed.filter);
-  const ours = JSON.stringify({ ISSUER: { CN: INTERMEDIATE_NAME } });
-  return Object.keys(parsed).length === 2 && filter === ours ? parsed.pattern : undefined;
 }
 
 function isOurs(file: FolderFile): boolean {

@@ -10,13 +10,13 @@ import { toProblem } from "../errors.ts";
 import {
   checkRootOwnedDir,
   ensureRootOwnedDir,
-  hasRoom,
   isReadOnly,
   removeFileIfOurs,
   removeLeftovers,
   UnsafePath,
   writeFileAtomic,
 } from "../files.ts";
+import { hasRoom } from "../room.ts";
 import type { DesiredFilters, FilterLedger, FilterRemoval, FilterReport } from "../filters.ts";
 import { decideFilter, filterFile, isFilterFile, judgeFilter } from "./filter_decision.ts";
 import {

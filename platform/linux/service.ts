@@ -1,11 +1,16 @@
 /** The text of our systemd units (systemd.service(5), systemd.exec(5)). Pure; installs nothing. */
 import { Problem } from "../errors.ts";
+import { policyFolders } from "./policy_folders.ts";
 
 /** Name of the agent's unit. */
 export const AGENT_UNIT = "device-trust.service";
 
 /** Name of the user-agent's template unit; the instance is the uid. */
 export const USER_AGENT_TEMPLATE = "device-trust-user-agent@.service";
+
+/** Where browsers look for managed policies: folders of root's, 0755, that the agent writes in. */
+export const POLICY_FOLDERS: readonly string[] = policyFolders("", undefined)
+  .map(({ managed }) => managed);
 
 /** Name of the unit that runs the user-agent of one uid. */
 export function userAgentUnitName(uid: string): string {
@@ -16,12 +21,15 @@ export function userAgentUnitName(uid: string): string {
  * The agent's unit. `binary` is absolute; one with characters that systemd reads its own way is
  * refused with `Problem` `internal`.
  *
- * It owns no home: those are the user-agent's, whom systemd starts. `/etc` is writable as a whole
- * because a browser that is installed later brings its policy folder with it.
+ * It sees no home: those are the user-agent's, whom systemd starts. Beside its own folders it can
+ * write those where browsers look for policies, which whoever installs the unit makes first (see
+ * {@link POLICY_FOLDERS}): one that comes while it runs is writable from its next start on. `/run`
+ * has a line of its own because systemd 252 and 257 leave it writable beside ProtectKernelTunables.
  */
 export function agentUnit(binary: string): string {
   return `[Unit]
 Description=Device Trust agent
+Documentation=man:device-trust(8)
 After=network.target nss-user-lookup.target
 Wants=nss-user-lookup.target
 
@@ -41,7 +49,8 @@ ConfigurationDirectory=device-trust
 UMask=0077
 
 ProtectSystem=strict
-ReadWritePaths=/etc
+ReadOnlyPaths=/run
+ReadWritePaths=${policyParents.map((path) => `-${path}`).join(" ")}
 ProtectHome=yes
 CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
@@ -58,6 +67,7 @@ WantedBy=multi-user.target
 export function userAgentUnit(binary: string): string {
   return `[Unit]
 Description=Device Trust user-agent of uid %i
+Documentation=man:device-trust(8)
 StartLimitIntervalSec=0
 
 [Service]
@@ -75,12 +85,15 @@ RestrictAddressFamilies=AF_UNIX
 ${HARDENING}`;
 }
 
+const policyParents = policyFolders("", undefined).map(({ parent }) => parent);
+
 /**
  * What both can do without. No MemoryDenyWriteExecute: V8 compiles as it runs. pkey_alloc and its
  * like are how V8 guards what it compiled.
  */
 const HARDENING = `NoNewPrivileges=yes
 PrivateTmp=yes
+PrivateMounts=yes
 PrivateDevices=yes
 ProtectProc=invisible
 ProtectClock=yes

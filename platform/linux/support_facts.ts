@@ -1,8 +1,7 @@
 /** What helps to understand a device from afar, beside what the product itself knows. */
-import fs from "node:fs";
-import { join } from "node:path";
 import { type RunCommand, runCommand } from "../command.ts";
 import type { SupportFacts } from "../findings.ts";
+import { endsOfLogs } from "../log_ends.ts";
 import type { SystemPaths } from "../paths.ts";
 import { findProgram } from "./packages.ts";
 import { listPolicyFiles } from "./policy_folders.ts";
@@ -27,7 +26,7 @@ export async function gatherSupportFacts(world: SupportWorld): Promise<SupportFa
       ...await packageVersions(run),
     ],
     policies: listPolicyFiles(root),
-    log: [...await journal(run, root), ...logFiles(paths.logDir)].join("\n"),
+    log: [...await journal(run, root), ...endsOfLogs(paths.logDir)].join("\n"),
   };
 }
 
@@ -45,8 +44,6 @@ const QUERIES = [
 ] as const;
 
 const JOURNAL_LINES = 1000;
-const LOG_BYTES = 64 * 1024;
-const LOG_FILES = 5;
 const PATIENCE_MS = 10_000;
 
 async function packageVersions(run: RunCommand): Promise<string[]> {
@@ -66,27 +63,6 @@ async function journal(run: RunCommand, root: string | undefined): Promise<strin
   const lines = ["--lines", String(JOURNAL_LINES), "--no-pager", "--output", "short-iso"];
   const text = await outputOf(run, "journalctl", ["--unit", "device-trust*", ...lines]);
   return text === "" ? [] : [text];
-}
-
-/** The newest log files' ends, each under its name. */
-function logFiles(folder: string): string[] {
-  if (!fs.existsSync(folder)) return [];
-  return fs.readdirSync(folder).sort().slice(-LOG_FILES)
-    .map((name) => join(folder, name))
-    .filter((path) => fs.lstatSync(path).isFile())
-    .map((path) => `== ${path}\n${endOf(path)}`);
-}
-
-function endOf(path: string): string {
-  const fd = fs.openSync(path, "r");
-  try {
-    const { size } = fs.fstatSync(fd);
-    const bytes = new Uint8Array(Math.min(size, LOG_BYTES));
-    const length = fs.readSync(fd, bytes, 0, bytes.length, size - bytes.length);
-    return new TextDecoder().decode(bytes.subarray(0, length));
-  } finally {
-    fs.closeSync(fd);
-  }
 }
 
 /** What a program says, "" where there is no such program; how it ends does not matter. */

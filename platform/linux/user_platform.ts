@@ -22,6 +22,7 @@ export function linuxUser(root: string | undefined): UserPlatform {
   return {
     uid: String(uid),
     paths: systemPaths({ os: "linux", ...under }),
+    meeting: "sockets",
     stateDir: userPaths({ os: "linux", home }).stateDir,
     checkHome: () =>
       checkHome(

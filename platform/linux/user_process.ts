@@ -34,7 +34,8 @@ export function startAsUser(
   { env, timeoutMs = DEADLINE_MS, signal }: StartOptions,
   { run }: UserProcessWorld,
 ): Promise<CommandResult> {
-  const argv = account.runAs === "self" ? program : dropRights(account.runAs, program);
+  const { runAs } = account;
+  const argv = typeof runAs === "string" ? program : dropRights(runAs, program);
   return run({ argv, env: { ...userEnvironment(account), ...env }, timeoutMs, signal });
 }
 
@@ -113,7 +114,7 @@ const UNIT_FOLDERS = [
  * replaces itself. Deno's own `uid` and `gid` would leave the user without supplementary groups.
  */
 function dropRights(
-  { uid, gid, groups }: Exclude<Account["runAs"], "self">,
+  { uid, gid, groups }: Extract<Account["runAs"], object>,
   program: readonly string[],
 ): [string, ...string[]] {
   return [
