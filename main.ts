@@ -3,7 +3,6 @@
  * load when it runs, each by its literal name: so the compiler finds them, and the binary never looks
  * for one outside itself (docs/architecture.md).
  */
-import { isAbsolute } from "node:path";
 import { EXIT } from "./agent/exit.ts";
 
 /** A process that stays in memory or starts often, and so skips the command-line library. */
@@ -313,9 +312,9 @@ function examples(name: string): string {
   return lines.length === 0 ? "" : `\nExamples:${lines.join("")}\n`;
 }
 
-/** A folder as an absolute path. */
+/** A folder as an absolute path; node:path would stay in the waiting agent's memory. */
 function absolute(dir: string): string {
-  return isAbsolute(dir) ? dir : `${Deno.cwd()}/${dir}`;
+  return /^(\/|[A-Za-z]:[\\/]|\\\\)/.test(dir) ? dir : `${Deno.cwd()}/${dir}`;
 }
 
 /** Gives what writes a text, and says whether it is read. */

@@ -3,8 +3,6 @@
  * `in` are fixed, so that the agent never lists a folder that a user may have filled, and so that
  * what is asked next replaces what was left. Loads nothing: the waiting agent uses it.
  */
-import { join } from "node:path";
-
 /**
  * What may be asked at a time: one request, which is answered soon and which a worker is started
  * for, and one question, which lies there until some worker that runs has news.
@@ -24,23 +22,23 @@ export interface SlotFiles {
 /** The files of a slot of the exchange folder `folder`. */
 export function slotFiles(folder: string, slot: Slot): SlotFiles {
   return {
-    asked: join(asksIn(folder), `${slot}.json`),
-    unfinished: join(asksIn(folder), `${slot}.part`),
-    taken: join(asksIn(folder), `${slot}.taken`),
+    asked: `${asksIn(folder)}/${slot}.json`,
+    unfinished: `${asksIn(folder)}/${slot}.part`,
+    taken: `${asksIn(folder)}/${slot}.taken`,
   };
 }
 
 /** Where whoever asks writes. */
 export function asksIn(folder: string): string {
-  return join(folder, "in");
+  return `${folder}/in`;
 }
 
 /** Where the answer to the message of this id is: {@link ./folder_messages.ts FolderAnswer}. */
 export function answerFile(folder: string, id: string): string {
-  return join(answersIn(folder), `${id}.json`);
+  return `${answersIn(folder)}/${id}.json`;
 }
 
 /** Where the agent writes. */
 export function answersIn(folder: string): string {
-  return join(folder, "out");
+  return `${folder}/out`;
 }

@@ -13,7 +13,7 @@ import { CONTROL, type WorkerMessage } from "./worker_messages.ts";
 const PER_MINUTE = 30;
 
 /** At most so long until a request is seen that the system told nothing of, milliseconds. */
-const LOOK_EVERY = 20_000;
+const LOOK_EVERY = 5000;
 
 /** Times that a folder is tried to be removed, 100 ms apart. */
 const MOST_TRIES = 20;

@@ -2,8 +2,7 @@
  * The log as files, for where the system keeps no journal of what an agent writes to standard error
  * (Windows). A process has a file of its own; the newest entries of the last 5 MiB are kept.
  */
-import { appendFileSync, renameSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { isThere } from "../platform/presence.ts";
 import { type Log, type LogLevel, openLog, writeToStandardError } from "./log.ts";
 
 /** Longest file, bytes, and how many there are of one process. */
@@ -40,16 +39,16 @@ export function rotatedFile(
   name: string,
   { bytes, files }: { bytes: number; files: number } = { bytes: FILE_BYTES, files: FILES },
 ): (line: string) => void {
-  const path = (age: number) => join(folder, age === 0 ? `${name}.log` : `${name}.${age}.log`);
+  const path = (age: number) => `${folder}/${name}${age === 0 ? "" : `.${age}`}.log`;
   return (line) => {
     try {
       if (sizeOf(path(0)) + line.length > bytes) {
-        rmSync(path(files - 1), { force: true });
+        if (isThere(path(files - 1))) Deno.removeSync(path(files - 1));
         for (let age = files - 2; age >= 0; age--) {
-          if (sizeOf(path(age)) > 0) renameSync(path(age), path(age + 1));
+          if (isThere(path(age))) Deno.renameSync(path(age), path(age + 1));
         }
       }
-      appendFileSync(path(0), line);
+      Deno.writeTextFileSync(path(0), line, { append: true, mode: 0o600 });
     } catch {
       // A full disk, or a reader that holds the file: what is logged must not stop what is done.
     }
@@ -57,5 +56,5 @@ export function rotatedFile(
 }
 
 function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  return isThere(path) ? Deno.statSync(path).size : 0;
 }

@@ -1,5 +1,4 @@
 /** How this program starts itself again: as one binary, or from source while it is developed. */
-import { fileURLToPath } from "node:url";
 import type { SelfProgram } from "../platform/platform.ts";
 
 /**
@@ -30,8 +29,10 @@ const FROM_SOURCE = [
   "--unstable-lazy-dynamic-imports",
 ];
 
+/** Without node:url, which would stay in the waiting agent's memory. */
 function mainModule(): string {
-  return fileURLToPath(Deno.mainModule);
+  const path = decodeURIComponent(new URL(Deno.mainModule).pathname);
+  return Deno.build.os === "windows" ? path.slice(1) : path;
 }
 
 function usualCache(): string {

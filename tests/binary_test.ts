@@ -4,7 +4,7 @@ import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import config from "../deno.json" with { type: "json" };
 import { compile } from "../platform/linux/package/build.ts";
-import { CAN_COMPILE } from "./built_packages.ts";
+import { CAN_COMPILE, FOR_THIS_MACHINE } from "./built_packages.ts";
 import { bundleOf, storeContents } from "./store_contents.ts";
 import {
   driveDevice,
@@ -27,7 +27,7 @@ testWith(
     const binary = `${folder}/device-trust-${crypto.randomUUID()}`;
     await using traps = await setTraps(binary, `${folder}/caught`);
     try {
-      await t.step("it compiles", () => compile(ROOT, "amd64", binary));
+      await t.step("it compiles", () => compile(ROOT, FOR_THIS_MACHINE, binary));
       await t.step("it says what it is", () => tellsAboutItself([binary], folder));
       for (const mode of ["agent", "agent --once"] as const) {
         await t.step(`enrol, ON, OFF, unenroll: ${mode}`, () => wholeLife(binary, mode, folder));

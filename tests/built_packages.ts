@@ -19,8 +19,8 @@ export interface BuiltPackages extends AsyncDisposable {
   rpm: string;
 }
 
-/** When their files were made: any instant does. */
-export const MADE_AT = 1_700_000_000;
+/** What is made, and at which time: any does. */
+export const FOR_THIS_MACHINE = { architecture: "amd64", at: 1_700_000_000 } as const;
 
 /** Makes the packages of this program, or of the same program with another version's number. */
 export async function buildPackage(version?: string): Promise<BuiltPackages> {
@@ -30,9 +30,9 @@ export async function buildPackage(version?: string): Promise<BuiltPackages> {
     const sources = version === undefined ? PROJECT : `${folder}/sources`;
     if (version !== undefined) await copySources(sources, version);
     const binary = `${folder}/device-trust`;
-    await compile(sources, "amd64", binary);
+    await compile(sources, FOR_THIS_MACHINE, binary);
     const made = { ...await describe(sources), binary };
-    const kind = { architecture: "amd64", at: MADE_AT, compression: "fast" } as const;
+    const kind = { ...FOR_THIS_MACHINE, compression: "fast" } as const;
     const [deb = "", rpm = ""] = await makePackages(made, kind, folder);
     return { version: made.version, binary, deb, rpm, [Symbol.asyncDispose]: dispose };
   } catch (error) {

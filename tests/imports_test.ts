@@ -57,6 +57,14 @@ Deno.test("the waiting agent and a starting command load no heavy package", asyn
   }
 });
 
+Deno.test("the waiting agent loads nothing of Node's but its SQLite: the rest is 16 MB", async () => {
+  const graph = await importGraph(["main.ts"]);
+  for (const start of ["main.ts", "agent/resident.ts"]) {
+    const ofNode = loadedBy(start, graph).filter((name) => name.startsWith("node:"));
+    assert.deepEqual(ofNode.filter((name) => name !== "node:sqlite"), []);
+  }
+});
+
 Deno.test("the compiled binary holds everything that it loads", () => {
   // It looks in the shared temporary folder for what it does not hold, where anybody may put it.
   for (const file of [...FOLDERS.flatMap(sourcesIn), "main.ts"]) {

@@ -14,6 +14,7 @@ import { billOfMaterials } from "./bill_of_materials.ts";
 import type { Description, Ingredients } from "./contents.ts";
 import { type Architecture, makeDeb, type PackageKind } from "./deb.ts";
 import { makeRpm } from "./rpm.ts";
+import { settle } from "./stage.ts";
 import { makeTarball } from "./tarball.ts";
 import { runTool } from "./tool.ts";
 
@@ -57,11 +58,11 @@ export async function describe(project: string): Promise<Description> {
 
 /**
  * Bundles and compiles the sources in the folder `project`, with the flags of the tasks that do it,
- * into the file `output`, absolute.
+ * into the file `output`, absolute. The same sources and compiler give the same bytes.
  */
 export async function compile(
   project: string,
-  architecture: Architecture,
+  { architecture, at }: Pick<PackageKind, "architecture" | "at">,
   output: string,
 ): Promise<void> {
   const tasks = await readTasks(project);
@@ -69,6 +70,8 @@ export async function compile(
   try {
     const bundling = withOption(lastCommand(tasks.bundle), "--outdir", bundle);
     await runTool([Deno.execPath(), ...bundling], { cwd: project });
+    // The compiler writes the times of what it is given into the binary.
+    await settle(bundle, at);
     const [subcommand = "", ...flags] = lastCommand(tasks.compile).slice(0, -1);
     const options = withOption(flags, "--target", TARGETS[architecture]);
     const start = `${bundle}/main.js`;
@@ -116,8 +119,8 @@ async function main(args: readonly string[]): Promise<void> {
       throw new Error(`Cannot make a package for '${architecture}': amd64 and arm64 are there.`);
     }
     const binary = `${output}/device-trust-linux-${architecture}`;
-    await compile(project, architecture, binary);
     const kind = { architecture, at, compression: "small" } as const;
+    await compile(project, kind, binary);
     files.push(binary, ...await makePackages({ ...description, binary }, kind, output));
   }
   const bill = `${output}/device-trust-${description.version}.cdx.json`;

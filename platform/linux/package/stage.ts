@@ -26,8 +26,8 @@ export async function stage(
   await settle(folder, at);
 }
 
-/** Modes of folders, and times, from the innermost outwards. */
-async function settle(folder: string, at: number): Promise<void> {
+/** Gives folders their mode and everything its time `at`, from the innermost outwards. */
+export async function settle(folder: string, at: number): Promise<void> {
   for await (const { name, isDirectory } of Deno.readDir(folder)) {
     if (isDirectory) await settle(`${folder}/${name}`, at);
     else await Deno.utime(`${folder}/${name}`, at, at);
