@@ -156,8 +156,10 @@ export class FolderChannel {
     if (!request) return;
     const message = "The agent was interrupted before it answered. Try again.";
     const body = { code: "internal", message };
-    await this.#write(request.id, Response.json(body, { status: 503 }));
+    const response = Response.json(body, { status: 503 });
+    await this.#write(request.id, response);
     remove(this.#files.request.taken);
+    this.#note(response);
   }
 
   #lookAtQuestion(): void {

@@ -35,14 +35,13 @@ export async function startDebian(suite: Suite, first: FirstProcess): Promise<De
   const group = `${controlGroups()}/${scratch.split("/").at(-1)}`;
   const init = first === "systemd" ? INIT : ["/usr/bin/sleep", "infinity"];
   const keeper = new Deno.Command("sh", {
-    args: ["-c", KEEP, "sh", group, "sh", "-ec", BOOT, "sh", debianTree(suite), scratch, ...init],
+    args: ["-c", KEEP, "sh", group, scratch, BOOT, debianTree(suite), ...init],
     stdin: "piped",
     stdout: "piped",
   }).spawn();
   const end = async () => {
     await keeper.stdin.close();
     await keeper.status;
-    await Deno.remove(scratch);
   };
   try {
     const pid = await firstProcess(keeper.stdout);
@@ -61,12 +60,12 @@ const INIT = ["/lib/systemd/systemd", "--system", "--unit=multi-user.target", "-
 
 /** The end of its standard input is the end of the machine. */
 const KEEP = `
-  group=$1
-  shift
+  group=$1 scratch=$2 boot=$3
+  shift 3
   mkdir "$group"
   sh -c 'echo 0 >"$1/cgroup.procs"; shift; exec unshare \
     --mount --propagation private --pid --fork --kill-child=SIGKILL --cgroup --uts --ipc \
-    -- "$@"' sh "$group" "$@" </dev/null >&2 &
+    -- "$@"' sh "$group" sh -ec "$boot" sh "$scratch" "$@" </dev/null >&2 &
   child=$!
   echo $child
   cat
@@ -74,13 +73,14 @@ const KEEP = `
   wait $child 2>/dev/null
   # Its processes have to be gone first, which the kernel sees to meanwhile.
   for look in $(seq 100); do
-    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && exit
+    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break
     sleep 0.1
-  done`;
+  done
+  rmdir "$scratch"`;
 
 /** Nothing that is everybody's can be changed through it: devices, settings and objects of the kernel. */
 const BOOT = `
-  tree=$1 scratch=$2
+  scratch=$1 tree=$2
   shift 2
   root=$scratch/root
   mount -t tmpfs tmpfs "$scratch"

@@ -70,12 +70,7 @@ Deno.test("the portal takes a TLS connection that this key signed for as the dev
   assert.equal((await challenge("")).reason, "no-certificate");
 });
 
-Deno.test("at rest there is no worker, and a user-agent that waits", async () => {
-  await until("no worker runs", () => !lockHolder(`${paths.stateDir}\\worker.lock`));
-  await until("the user-agent waits", () => {
-    return isThere(`${paths.usersRunDir}\\${ownSid()}\\in\\question.json`);
-  });
-});
+Deno.test("at rest there is no worker, and a user-agent that waits", untilAtRest);
 
 Deno.test("an administrator's command renews the leaf, and the elder stays beside it", async () => {
   const { code, out, err } = await runProgram(PROGRAM, ["renew"]);
@@ -89,6 +84,7 @@ Deno.test("an administrator's command renews the leaf, and the elder stays besid
 });
 
 Deno.test("with the agent killed, a command has the user-agent that waits do the same", async () => {
+  await untilAtRest();
   await device[Symbol.asyncDispose]();
   const known = (await user()).serial;
   const { code, out, err } = await runProgram(PROGRAM, ["renew"]);
@@ -168,8 +164,12 @@ async function registry(key: string): Promise<string> {
   return (await runProgram(["reg"], ["query", key, "/s"])).out;
 }
 
-/** Whose exchange folder there is. */
-function ownSid(): string {
-  const [folder] = Deno.readDirSync(paths.usersRunDir);
-  return folder?.name ?? "";
+async function untilAtRest(): Promise<void> {
+  const waits = () => {
+    const [folder] = Deno.readDirSync(paths.usersRunDir);
+    return isThere(`${paths.usersRunDir}\\${folder?.name}\\in\\question.json`);
+  };
+  await until("no worker runs, and the user-agent waits", () => {
+    return !lockHolder(`${paths.stateDir}\\worker.lock`) && waits();
+  });
 }

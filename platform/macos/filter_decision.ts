@@ -40,12 +40,11 @@ export function decideFilter(places: FilterPlaces, desired: DesiredFilters): Fil
   const wanted = hidesOthers(places) ? [] : filterEntries(desired);
   const kept = user.filter((entry) => ourPattern(entry) === undefined || isOneOf(entry, wanted));
   const missing = wanted.filter((entry) => !user.includes(entry));
-  if (kept.length === user.length) {
+  const texts = kept.filter((entry) => typeof entry === "string");
+  // A list that somebody put something else into cannot be written whole: ours of before stay then.
+  if (kept.length === user.length || texts.length < kept.length) {
     return missing.length === 0 ? { do: "nothing" } : { do: "add", entries: missing };
   }
-  const texts = kept.filter((entry) => typeof entry === "string");
-  // Whoever put something else into it gets it back as it was, or not at all.
-  if (texts.length < kept.length) return { do: "nothing" };
   const entries = [...texts, ...missing];
   return entries.length === 0 ? { do: "delete" } : { do: "set", entries };
 }

@@ -108,7 +108,9 @@ export class Invariants {
   check(): void {
     for (const device of this.devices) {
       const homes = [...device.homes.values()];
-      const calm = homes.filter((home) => this.isCalm(device, home));
+      const calm = homes.filter((home) =>
+        this.isCalm(device, home) && !this.#waitsForFormer(device, home)
+      );
       for (const home of calm) {
         this.trace.counts.set("calm looks", (this.trace.counts.get("calm looks") ?? 0) + 1);
         const wrong = unsettled(this.server, device, home, calm.length === homes.length);
@@ -124,6 +126,16 @@ export class Invariants {
     const { network, diskFull, fuse, on } = device;
     return on && network.up && !network.bad && !diskFull && !fuse && home.trouble === undefined &&
       !this.server.misbehaves && this.timeline.now - since >= CALM;
+  }
+
+  /** A user who moved to another account is served there when the former account is empty. */
+  #waitsForFormer(device: Device, home: Home): boolean {
+    const owner = ownerOf(this.server, device, home);
+    const { certificates } = this.server.context.store;
+    return [...device.homes.values()].some((former) =>
+      former !== home && !this.isCalm(device, former) &&
+      leavesIn(this.server, former).some(({ serial }) => certificates.get(serial)?.userId === owner)
+    );
   }
 
   #removing(device: Device, home: Home, certificate: HeldCertificate): void {
