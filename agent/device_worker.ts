@@ -3,8 +3,7 @@
  * It lives as long as there is something to do (agent.ts keeps the watch in between).
  */
 import type { Account } from "../platform/accounts.ts";
-import { Problem, toProblem } from "../platform/errors.ts";
-import type { DevicePlatform, SelfProgram, UserAgentExit } from "../platform/platform.ts";
+import type { DevicePlatform } from "../platform/platform.ts";
 import { isPausing } from "./back_off.ts";
 import type { DesiredState } from "./contract.ts";
 import { isSettled, renewalOf } from "./desired.ts";
@@ -15,25 +14,19 @@ import { DeviceReports, type ReportWorld } from "./device_report.ts";
 import { DeviceRoot } from "./device_root.ts";
 import type { Enrolled } from "./identity.ts";
 import type { RenewalOutcome, UserSlice } from "./local_contract.ts";
-import { withArguments } from "./self_program.ts";
 import type { ServerClient } from "./server_client.ts";
 import type { UserRow } from "./state.ts";
 import { ownFilters } from "./state_rows.ts";
 import { UserRequests } from "./user_requests.ts";
 import { isEmpty, type RowsWorld, UserRows } from "./user_rows.ts";
 import { UserRuns } from "./user_runs.ts";
+import { type ServingWorld, UserServing } from "./user_serving.ts";
 
 /** Everything of the world that the worker touches. */
-export interface WorkerWorld extends RowsWorld, FiltersWorld, ReportWorld {
+export interface WorkerWorld extends RowsWorld, FiltersWorld, ReportWorld, ServingWorld {
   platform: DevicePlatform;
   identity: Enrolled;
   client: ServerClient;
-  program: SelfProgram;
-  /**
-   * Opens the channel of an account before its user-agent starts; one that waits there goes to work.
-   * False where user-agents wait in their sessions, and this one is not there.
-   */
-  callUserAgent: (account: Account) => Promise<boolean>;
 }
 
 /** How long a settled store goes unchecked, milliseconds: somebody may have changed it by hand. */
@@ -41,9 +34,6 @@ const RECHECK = 3_600_000;
 
 /** How long until a filter that could not be written, or removed, is tried again, milliseconds. */
 const FILTER_PAUSE = 20_000;
-
-/** How long a user-agent that was called takes for its report at most, milliseconds. */
-const LONGEST_RUN = 120_000;
 
 /** The worker of one device. News may come while it works; it settles when all is done. */
 export class DeviceWorker {
@@ -55,12 +45,11 @@ export class DeviceWorker {
   readonly #rows: UserRows;
   readonly #filters: DeviceFilters;
   readonly #root: DeviceRoot;
+  readonly #serving: UserServing;
   readonly #runs: UserRuns;
   readonly #reports: DeviceReports;
   /** Users whose leaf an administrator wants renewed now. */
   readonly #renewNow = new Set<string>();
-  /** Users who were not there when their user-agents were called. */
-  readonly #away = new Set<string>();
   readonly #stop = new AbortController();
 
   constructor(world: WorkerWorld) {
@@ -70,7 +59,7 @@ export class DeviceWorker {
     this.#rows = new UserRows(world);
     this.#filters = new DeviceFilters(world);
     this.#root = new DeviceRoot(world);
-    this.#runs = new UserRuns((userId) => this.#serve(userId), (userId) => this.#stillDue(userId));
+    this.#runs = new UserRuns((userId) => this.#run(userId), (userId) => this.#stillDue(userId));
     this.#reports = new DeviceReports(
       world,
       this.#rows,
@@ -86,6 +75,14 @@ export class DeviceWorker {
         return desired && this.#sliceOf(desired, userId);
       },
       issued: (userId) => this.#renewNow.delete(userId),
+    });
+    this.#serving = new UserServing(world, {
+      desired: this.#desired,
+      accounts: this.#accounts,
+      rows: this.#rows,
+      requests: this.requests,
+      sliceOf: (desired, userId) => this.#sliceOf(desired, userId),
+      signal: this.#stop.signal,
     });
   }
 
@@ -209,7 +206,7 @@ export class DeviceWorker {
       if (row.retryAt !== undefined) return [isPausing(row.retryAt, now()) ? row.retryAt : now()];
       if (row.state !== "installed") return [];
       const due = [(row.checkedAt ?? 0) + RECHECK, this.#renewAt(row) ?? []].flat();
-      return this.#away.has(row.userId) ? due.filter((time) => time > now()) : due;
+      return this.#serving.isAway(row.userId) ? due.filter((time) => time > now()) : due;
     });
     const missing = this.#filterReports(this.#desired.current)
       .some((filter) => filter.state === "missing");
@@ -247,67 +244,14 @@ export class DeviceWorker {
     this.#stop.abort();
   }
 
-  /** One user's run, from channel to report. */
-  async #serve(userId: string): Promise<void> {
-    const { state, platform, program, log } = this.#world;
-    const desired = this.#desired.current;
-    const account = this.#accounts.of(userId);
-    const row = state.user(userId);
-    if (!desired || !account || !row || this.#stop.signal.aborted) return;
-    const { wanted } = this.#sliceOf(desired, userId);
-    const heard = this.requests.expectReport(userId);
-    try {
-      if (!await this.#world.callUserAgent(account)) return this.#notThere(row, wanted);
-      // From here on there may be something in the store, whatever becomes of the run.
-      const current = state.user(userId) ?? row;
-      const details = { ...current.details, held: current.details.held ?? [] };
-      state.saveUser({ ...current, details, state: runningState(current, wanted) });
-      const command = withArguments(program, "user-agent", "--once");
-      const exit = await platform.startUserAgent(account, command, this.#stop.signal) ??
-        await this.#untilReported(heard);
-      const after = state.user(userId);
-      if (!after || heard.aborted || this.#stop.signal.aborted) return;
-      log.error("user-agent.failed", { userId, code: exit.code, errors: exit.errors.slice(-500) });
-      this.#rows.set(after, wanted ? "failed" : "removing", silence(exit));
-    } catch (error) {
-      const problem = toProblem(error);
-      const latest = state.user(userId) ?? row;
-      if (problem.code === "not-logged-on") {
-        // Nothing ran, and nothing can be in the store that was not there before.
-        state.saveUser({ ...latest, state: row.state, details: row.details });
-        return this.#notThere(row, wanted);
-      }
-      const failed = problem.waiting ? "waiting" : "failed";
-      this.#rows.set(latest, wanted ? failed : "removing", problem);
-    } finally {
-      // The last one's report follows at once, with that of what is shared.
-      if (this.#runs.othersRun(userId)) {
-        this.#reports.soon().catch(() => {
-          // Tried again, and failed again, when all has settled.
-        });
-      }
-    }
-  }
-
-  /** How a run ended that is no process of ours. */
-  async #untilReported(heard: AbortSignal): Promise<UserAgentExit> {
-    await this.#world.pause(LONGEST_RUN, AbortSignal.any([heard, this.#stop.signal]));
-    return { code: 0, timedOut: !heard.aborted, errors: "" };
-  }
-
-  /** It comes by itself when it can: there is nothing to try again until then. */
-  #notThere(row: UserRow, wanted: boolean): void {
-    const { state } = this.#world;
-    const desired = this.#desired.current;
-    const latest = state.user(row.userId) ?? row;
-    const settled = desired !== undefined && isSettled(this.#sliceOf(desired, row.userId), latest);
-    const toldWhy = latest.error !== undefined && (latest.state === "removing") !== wanted;
-    if (!settled && !toldWhy) {
-      this.#rows.set(latest, wanted ? "waiting" : "removing", notLoggedOn());
-    }
-    const { retryAt: _, ...resting } = state.user(row.userId) ?? latest;
-    state.saveUser(resting);
-    this.#away.add(row.userId);
+  /** One user's run; those of others need not wait for what it has to tell. */
+  async #run(userId: string): Promise<void> {
+    await this.#serving.run(userId);
+    // The last one's report follows at once, with that of what is shared.
+    if (!this.#runs.othersRun(userId)) return;
+    this.#reports.soon().catch(() => {
+      // Tried again, and failed again, when all has settled.
+    });
   }
 
   /** What changed while a user-agent ran may be what it did already. */
@@ -367,28 +311,4 @@ export class DeviceWorker {
 
 function isListed(desired: DesiredState, userId: string): boolean {
   return desired.users.some((user) => user.userId === userId);
-}
-
-function runningState(row: UserRow, wanted: boolean): UserRow["state"] {
-  if (!wanted) return "removing";
-  return row.state === "installed" || row.state === "renewing" ? row.state : "requesting";
-}
-
-function notLoggedOn(): Problem {
-  return new Problem(
-    "not-logged-on",
-    "This user is not logged on, or the user-agent of the session does not run. It is served when " +
-      "the user logs on.",
-  );
-}
-
-function silence(exit: UserAgentExit): Problem {
-  return new Problem(
-    "internal",
-    exit.timedOut
-      ? "The user-agent was ended because it took longer than 120 s. It is tried again; look for " +
-        "a program that holds this user's certificate store."
-      : `The user-agent ended with code ${exit.code} before it reported. It is tried again; the ` +
-        "agent's log has what it said.",
-  );
 }
