@@ -1,15 +1,16 @@
 /** Accounts on Linux: the name service, or a `passwd` file under `--root`. */
-import { dirname, join, posix } from "node:path";
+import { dirname, join } from "node:path";
 import type { Account, AccountWorld } from "../accounts.ts";
 import { Problem } from "../errors.ts";
 import { checkRootOwnedDir, readRegularFile } from "../files.ts";
-import { fileSystemType, isNetworkFileSystem } from "./mounts.ts";
 import {
   findPasswdEntry,
   lowestPersonalUid,
   type PasswdEntry,
   systemAccountReason,
 } from "../passwd.ts";
+import { checkHomeBy, notServable, personalAccount, sharedHome } from "../unix_accounts.ts";
+import { fileSystemType, isNetworkFileSystem } from "./mounts.ts";
 
 /** See `LookUpAccount` in platform/accounts.ts. Says nothing of the home: see {@link checkHome}. */
 export async function lookUpAccount(name: string, world: AccountWorld): Promise<Account> {
@@ -17,34 +18,16 @@ export async function lookUpAccount(name: string, world: AccountWorld): Promise<
   const entry = passwd === undefined
     ? await askNameService(name, world)
     : findPasswdEntry(passwd, name);
-  if (!entry) {
-    const where = passwd === undefined ? "on this computer" : `in ${world.root}/etc/passwd`;
-    throw new Problem(
-      "no-local-account",
-      `No account is named exactly '${name}' ${where}: create it, or bind the user to another one`,
-    );
-  }
   const lowest = lowestPersonalUid(await readLoginDefs(world.root));
-  const system = systemAccountReason(entry.uid, lowest);
-  if (system) {
-    throw new Problem(
-      "system-account",
-      `The account '${name}' ${system}: bind the user to the account of a person`,
-    );
-  }
-  if (!entry.home.startsWith("/")) {
-    throw new Problem(
-      "home-missing",
-      `The account '${name}' has no home: give it one (usermod -d)`,
-    );
-  }
-  const home = posix.resolve(entry.home);
-  return {
-    name,
-    uid: String(entry.uid),
-    home: passwd === undefined ? home : join(world.root ?? "/", home),
-    runAs: rights(entry, world, passwd === undefined),
-  };
+  const isKnown = passwd === undefined;
+  return personalAccount(name, entry, world, {
+    where: isKnown ? "on this computer" : `in ${world.root}/etc/passwd`,
+    systemReason: ({ uid }) => systemAccountReason(uid, lowest),
+    hasHome: ({ home }) => home.startsWith("/"),
+    giveHome: "usermod -d",
+    isKnown,
+    rights: (found) => rights(found, world, isKnown),
+  });
 }
 
 /**
@@ -52,57 +35,27 @@ export async function lookUpAccount(name: string, world: AccountWorld): Promise<
  * the one to ask where the agent's unit hides homes (`ProtectHome=yes`).
  */
 export async function checkHome(account: Account, world: AccountWorld): Promise<void> {
-  const { name, home } = account;
-  // Before anything else: a server that is down would keep whoever touches its files.
-  await refuseSharedHome(account, home, world);
-  let real: string;
-  let info: Deno.FileInfo;
-  try {
-    real = await Deno.realPath(home);
-    info = await Deno.stat(real);
-  } catch (cause) {
-    throw new Problem(
-      "home-missing",
-      `The home ${home} of '${name}' is not there (not mounted yet?); it is tried again later`,
-      { cause },
-    );
-  }
-  if (!info.isDirectory) {
-    throw new Problem("home-missing", `The home ${home} of '${name}' is not a directory`);
-  }
-  await refuseSharedHome(account, real, world);
-  const owner = account.runAs === "self" && world.uid !== 0 ? world.uid : Number(account.uid);
-  // Under --root the caller may serve the account with its own rights, in a home of its own.
-  const own = world.root !== undefined && account.runAs === "self" && info.uid === world.uid;
-  if (info.uid !== owner && !own) {
-    throw new Problem(
-      "system-account",
-      `The home ${home} of '${name}' belongs to uid ${info.uid}, not to uid ${owner}: ` +
-        `give the account a home of its own (usermod -d, chown)`,
-    );
-  }
-}
-
-async function refuseSharedHome(account: Account, path: string, world: AccountWorld) {
-  const mounts = await (world.mounts?.() ?? Deno.readTextFile("/proc/self/mountinfo"));
-  const type = fileSystemType(mounts, path);
-  if (type === undefined || !isNetworkFileSystem(type)) return;
-  throw new Problem(
-    "shared-home",
-    `The home ${account.home} of '${account.name}' is on a network file system (${type}): ` +
-      "every computer that mounts it would present this one's certificate, so none is installed",
-  );
+  const isOwn = account.runAs === "self";
+  await checkHomeBy(account, {
+    async refuseShared(path) {
+      const mounts = await (world.mounts?.() ?? Deno.readTextFile("/proc/self/mountinfo"));
+      const type = fileSystemType(mounts, path);
+      if (type !== undefined && isNetworkFileSystem(type)) {
+        throw sharedHome(account, type, "computer");
+      }
+    },
+    owner: isOwn && world.uid !== 0 ? world.uid : Number(account.uid),
+    // Under --root the caller may serve the account with its own rights, in a home of its own.
+    mayOwn: (uid) => world.root !== undefined && isOwn && uid === world.uid,
+    giveHome: "give the account a home of its own (usermod -d, chown)",
+  });
 }
 
 function rights(entry: PasswdEntry, world: AccountWorld, known: boolean): Account["runAs"] {
   const { uid, gid } = entry;
   if (world.uid === 0) return { uid, gid, groups: known ? "own" : "none" };
   if (!known || uid === world.uid) return "self";
-  throw new Problem(
-    "internal",
-    `Without root rights only uid ${world.uid} can be served, and '${entry.name}' is uid ${uid}: ` +
-      "run the agent as root",
-  );
+  throw notServable(entry, world);
 }
 
 /** Asks for exactly this name: `getent` itself would take a number for a uid. */

@@ -1,9 +1,9 @@
 /** Accounts on macOS: the directory, or a `passwd` file under `--root`. */
-import { join, posix } from "node:path";
 import type { Account, AccountWorld } from "../accounts.ts";
 import { Problem } from "../errors.ts";
 import { checkRootOwnedDir, readRegularFile } from "../files.ts";
 import { findPasswdEntry, type PasswdEntry } from "../passwd.ts";
+import { checkHomeBy, notServable, personalAccount, sharedHome } from "../unix_accounts.ts";
 import { fileSystemType, isNetworkFileSystem } from "./mounts.ts";
 import { memberOf, type ReadPropertyList, readPropertyList } from "./property_list.ts";
 import { MACOS, systemEnvironment } from "./system_commands.ts";
@@ -14,71 +14,29 @@ export async function lookUpAccount(name: string, world: AccountWorld): Promise<
   const entry = passwd === undefined
     ? await askDirectory(name, world)
     : findPasswdEntry(passwd, name);
-  if (!entry) {
-    const where = passwd === undefined ? "on this Mac" : `in ${world.root}/etc/passwd`;
-    throw new Problem(
-      "no-local-account",
-      `No account is named exactly '${name}' ${where}: create it, or bind the user to another one`,
-    );
-  }
-  const system = systemAccountReason(entry);
-  if (system) {
-    throw new Problem(
-      "system-account",
-      `The account '${name}' ${system}: bind the user to the account of a person`,
-    );
-  }
-  if (!entry.home.startsWith("/") || NO_HOMES.has(entry.home)) {
-    throw new Problem("home-missing", `The account '${name}' has no home: give it one (Users)`);
-  }
-  const home = posix.resolve(entry.home);
-  return {
-    name,
-    uid: String(entry.uid),
-    home: passwd === undefined ? home : join(world.root ?? "/", home),
-    runAs: rights(entry, world, passwd === undefined),
-  };
+  const isKnown = passwd === undefined;
+  return personalAccount(name, entry, world, {
+    where: isKnown ? "on this Mac" : `in ${world.root}/etc/passwd`,
+    systemReason: systemAccountReason,
+    hasHome: ({ home }) => home.startsWith("/") && !NO_HOMES.has(home),
+    giveHome: "Users",
+    isKnown,
+    rights: (found) => rights(found, world, isKnown),
+  });
 }
 
 /** See `CheckHome` in platform/accounts.ts. Works in the user-agent, which may enter the home. */
 export async function checkHome(account: Account, world: AccountWorld): Promise<void> {
-  const { name, home } = account;
-  // Before anything else: a server that is down would keep whoever touches its files.
-  await refuseSharedHome(account, home, world);
-  let real: string;
-  let info: Deno.FileInfo;
-  try {
-    real = await Deno.realPath(home);
-    info = await Deno.stat(real);
-  } catch (cause) {
-    throw new Problem(
-      "home-missing",
-      `The home ${home} of '${name}' is not there (not mounted yet?); it is tried again later`,
-      { cause },
-    );
-  }
-  if (!info.isDirectory) {
-    throw new Problem("home-missing", `The home ${home} of '${name}' is not a directory`);
-  }
-  await refuseSharedHome(account, real, world);
-  // Under --root the caller serves every account with its own rights.
-  const isAccounts = world.root !== undefined && String(info.uid) === account.uid;
-  if (info.uid === world.uid || isAccounts) return;
-  throw new Problem(
-    "system-account",
-    `The home ${home} of '${name}' belongs to uid ${info.uid}, not to uid ${world.uid}: give the ` +
-      "account a home of its own",
-  );
-}
-
-async function refuseSharedHome(account: Account, path: string, world: AccountWorld) {
-  const type = fileSystemType(await (world.mounts ?? readMounts(world))(), path);
-  if (type === undefined || !isNetworkFileSystem(type)) return;
-  throw new Problem(
-    "shared-home",
-    `The home ${account.home} of '${account.name}' is on a network file system (${type}): ` +
-      "every Mac that mounts it would present this one's certificate, so none is installed",
-  );
+  await checkHomeBy(account, {
+    async refuseShared(path) {
+      const type = fileSystemType(await (world.mounts ?? readMounts(world))(), path);
+      if (type !== undefined && isNetworkFileSystem(type)) throw sharedHome(account, type, "Mac");
+    },
+    owner: world.uid,
+    // Under --root the caller serves every account with its own rights.
+    mayOwn: (uid) => world.root !== undefined && String(uid) === account.uid,
+    giveHome: "give the account a home of its own",
+  });
 }
 
 function readMounts({ run }: AccountWorld): () => Promise<string> {
@@ -112,11 +70,7 @@ function rights(entry: PasswdEntry, world: AccountWorld, known: boolean): Accoun
   const { uid, gid } = entry;
   if (!known || (uid === world.uid && world.uid !== 0)) return "self";
   if (world.uid === 0) return { uid, gid, groups: "own" };
-  throw new Problem(
-    "internal",
-    `Without root rights only uid ${world.uid} can be served, and '${entry.name}' is uid ${uid}: ` +
-      "run the agent as root",
-  );
+  throw notServable(entry, world);
 }
 
 /** Asks for exactly this name: the directory itself knows accounts by other names as well. */
