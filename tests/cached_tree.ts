@@ -61,20 +61,25 @@ export async function ensureTree(
     await Deno.rename(unfinished, path);
     return true;
   } catch (error) {
+    // What is left of it is removed before the next try.
     log(error instanceof Error ? error.message : String(error));
-    await removeTree(unfinished);
     return false;
   }
 }
 
-/** Arguments of debootstrap(8) for a tree with these packages. */
-export async function debootstrapArguments(
+/**
+ * debootstrap(8) for a tree with these packages, with its arguments. It mounts /proc in the tree: in
+ * namespaces of its own, which end with it however it ends.
+ */
+export async function debootstrap(
   suite: string,
   folder: string,
   packages: readonly string[],
-): Promise<string[]> {
+): Promise<[program: string, ...args: string[]]> {
   const mirror = await debianMirror();
   return [
+    ...["unshare", "--mount", "--propagation", "private", "--pid", "--fork"] as const,
+    ...["--mount-proc", "--kill-child=SIGKILL", "debootstrap"],
     ...["--variant=minbase", `--include=${packages.join(",")}`, suite, folder],
     ...(mirror === undefined ? [] : [mirror]),
   ];

@@ -1,5 +1,5 @@
 /** Debians to try packages on: systemd, NSS and its tools, and little else. */
-import { CACHE, type CachedTree, debootstrapArguments, ensureTree } from "./cached_tree.ts";
+import { CACHE, type CachedTree, debootstrap, ensureTree } from "./cached_tree.ts";
 
 /** Those that packages are tried on: 12 and 13. */
 export const SUITES = ["bookworm", "trixie"] as const;
@@ -31,7 +31,7 @@ function treeOf(suite: Suite): CachedTree {
     path: debianTree(suite),
     isThere: () => isThere(suite),
     async build(folder, step) {
-      await step("Debian", "debootstrap", ...await debootstrapArguments(suite, folder, PACKAGES));
+      await step("Debian", ...await debootstrap(suite, folder, PACKAGES));
     },
   };
 }

@@ -2,7 +2,7 @@
  * A Debian tree of its own, with a Wine that runs the Windows build of this very Deno: the Wine of
  * older systems is too old for it.
  */
-import { CACHE, type CachedTree, debootstrapArguments, ensureTree, run } from "./cached_tree.ts";
+import { CACHE, type CachedTree, debootstrap, ensureTree, run } from "./cached_tree.ts";
 
 /** Debian 13. */
 const SUITE = "trixie";
@@ -34,11 +34,7 @@ export async function ensureWineTree(log: (line: string) => void): Promise<boole
 }
 
 const build: CachedTree["build"] = async (tree, step) => {
-  await step(
-    "Debian",
-    "debootstrap",
-    ...await debootstrapArguments(SUITE, tree, ["ca-certificates"]),
-  );
+  await step("Debian", ...await debootstrap(SUITE, tree, ["ca-certificates"]));
   await step("Wine", "unshare", ...inTree(tree, INSTALL_WINE));
   await step("Windows", "unshare", ...inTree(tree, `WINEPREFIX=${WINE_PREFIX} ${MAKE_WINDOWS}`));
   // Last: with it the tree is whole.
