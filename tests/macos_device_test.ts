@@ -194,6 +194,8 @@ Deno.test("macOS: the service is installed for the device and each session, agai
   using mac = new ScratchMac();
   const binary = binaryOn(mac);
   const service = serviceOn(mac);
+  const command = `${mac.folder}/usr/local/bin/device-trust`;
+  Deno.removeSync(command);
   assert.deepEqual((await service.status()).map(({ installed }) => installed), [false, false]);
   mac.change((state) => {
     state.accounts.push({ names: ["eve"], uid: 502, gid: 20, home: "/Users/eve" });
@@ -211,9 +213,10 @@ Deno.test("macOS: the service is installed for the device and each session, agai
     { name: "device-trust.agent", installed: true, running: true },
     { name: "device-trust.user-agent", installed: true, running: true },
   ]);
+  assert.equal(Deno.readLinkSync(command), binary);
   await service.uninstall();
   assert.deepEqual(mac.state().jobs, {});
-  for (const file of Object.values(JOB_FILES)) {
+  for (const file of [...Object.values(JOB_FILES), "/usr/local/bin/device-trust"]) {
     assert.throws(() => Deno.lstatSync(mac.folder + file), Deno.errors.NotFound);
   }
   await service.uninstall();

@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { dirname } from "node:path";
 import type { CommandResult, RunCommand } from "../command.ts";
 import { Problem } from "../errors.ts";
-import { checkRootOwnedDir, ensureRootOwnedDir, writeFileAtomic } from "../files.ts";
+import { checkRootOwnedDir, ensureRootOwnedDir, UnsafePath, writeFileAtomic } from "../files.ts";
 import type { ServiceStatus, SystemService } from "../platform.ts";
 import { isThere } from "../presence.ts";
 import {
@@ -28,6 +28,9 @@ export interface ServiceWorld {
   root?: string;
 }
 
+/** What people type. */
+const COMMAND = "/usr/local/bin/device-trust";
+
 /** launchd ends a job in its own time, and takes no other of that name before it has. */
 const END_MS = 30_000;
 const LOOK_MS = 100;
@@ -38,6 +41,7 @@ export function launchdService(world: ServiceWorld): SystemService {
     agent: (world.root ?? "") + JOB_FILES.agent,
     userAgent: (world.root ?? "") + JOB_FILES.userAgent,
   };
+  const link = (world.root ?? "") + COMMAND;
   return {
     async install(binary) {
       needRoot(world);
@@ -45,6 +49,7 @@ export function launchdService(world: ServiceWorld): SystemService {
       ensureRootOwnedDir(world.logDir, { mode: 0o755, ...rootOf(world) });
       write(files.agent, agentJob(binary, world.logDir), world);
       write(files.userAgent, userAgentJob(binary), world);
+      linkCommand(link, binary, world);
       await load("system", AGENT_LABEL, files.agent, world);
       for (const session of await sessions(world)) {
         await load(session, USER_AGENT_LABEL, files.userAgent, world);
@@ -56,6 +61,7 @@ export function launchdService(world: ServiceWorld): SystemService {
         await unload(`${session}/${USER_AGENT_LABEL}`, world);
       }
       await unload(`system/${AGENT_LABEL}`, world);
+      unlinkCommand(link, files.agent);
       for (const file of [files.userAgent, files.agent]) fs.rmSync(file, { force: true });
     },
     async status() {
@@ -128,6 +134,28 @@ async function statusOf(
 function write(file: string, text: string, world: ServiceWorld): void {
   ensureRootOwnedDir(dirname(file), { mode: 0o755, ...rootOf(world) });
   writeFileAtomic(file, new TextEncoder().encode(text), { mode: 0o644 });
+}
+
+/** Has people find the command. What is there already stays: another program, or a link of theirs. */
+function linkCommand(link: string, binary: string, world: ServiceWorld): void {
+  if (link === binary || isThere(link)) return;
+  try {
+    ensureRootOwnedDir(dirname(link), { mode: 0o755, ...rootOf(world) });
+  } catch (error) {
+    // Homebrew has made that folder some user's, who could make the link lead elsewhere.
+    if (error instanceof UnsafePath) return;
+    throw error;
+  }
+  fs.symlinkSync(binary, link);
+}
+
+/** Takes the link away that leads to the program which the agent's job is of. */
+function unlinkCommand(link: string, agentJob: string): void {
+  const target = fs.lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink()
+    ? fs.readlinkSync(link)
+    : undefined;
+  if (target === undefined || !isThere(agentJob)) return;
+  if (fs.readFileSync(agentJob, "utf8").includes(`<string>${target}</string>`)) fs.rmSync(link);
 }
 
 function needRoot({ uid, root }: ServiceWorld): void {
