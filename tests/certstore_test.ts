@@ -2,6 +2,6 @@
 import { testInWindows } from "./wine.ts";
 
 testInWindows([], "certstore keeps its promises on Windows", {
-  files: ["certstore_story.ts", "certstore_keys_story.ts"],
+  files: ["certstore_story.ts", "certstore_keys_story.ts", "certstore_refusals_story.ts"],
   programs: [{ source: "certstore_witness.c", libraries: ["crypt32", "ncrypt", "advapi32"] }],
 });
