@@ -16,6 +16,7 @@ import {
 } from "./exchange_folder.ts";
 import { FolderAnswer, FolderRequest, LONGEST_ASKED } from "./folder_messages.ts";
 import { FolderWatch } from "./folder_watch.ts";
+import { HeldFiles } from "./held_files.ts";
 import type { Log } from "./log.ts";
 
 /** What the channel needs of the world. */
@@ -56,6 +57,7 @@ interface Asked {
 export class FolderChannel {
   readonly #world: FolderChannelWorld;
   readonly #watch: FolderWatch;
+  readonly #heldFiles = new HeldFiles();
   readonly #files: Record<Slot, SlotFiles>;
   #closed = false;
   /** Resolves when the request under way is answered. */
@@ -81,8 +83,8 @@ export class FolderChannel {
   look(): void {
     if (this.#closed || performance.now() < this.#restsUntil) return;
     if (!this.#serving) {
-      const request = this.#take();
-      if (request) this.#serving = this.#serve(request).finally(() => this.#next());
+      const request = this.#read(this.#files.request.asked);
+      if (request) this.#serving = this.#claim(request).finally(() => this.#next());
     }
     this.#lookAtQuestion();
   }
@@ -128,25 +130,22 @@ export class FolderChannel {
     this.look();
   }
 
-  /** Makes a request nobody else's to answer; undefined when none is there that can be answered. */
-  #take(): FolderRequest | undefined {
+  /** Makes a request nobody else's to answer, and answers it. */
+  async #claim(request: FolderRequest): Promise<void> {
     const { asked, taken } = this.#files.request;
-    const request = this.#read(asked);
-    if (!request) return undefined;
     try {
-      Deno.renameSync(asked, taken);
-      return request;
+      await this.#heldFiles.rename(asked, taken);
     } catch (error) {
       // Who holds it open is not answered: it would be answered again and again.
-      this.#rest("in the way", error);
-      return undefined;
+      return this.#rest("in the way", error);
     }
+    await this.#serve(request);
   }
 
   async #serve(request: FolderRequest): Promise<void> {
     const response = await this.#respond(request, new AbortController().signal);
     await this.#write(request.id, response);
-    remove(this.#files.request.taken);
+    await this.#heldFiles.remove(this.#files.request.taken);
     this.#note(response);
   }
 
@@ -158,7 +157,7 @@ export class FolderChannel {
     const body = { code: "internal", message };
     const response = Response.json(body, { status: 503 });
     await this.#write(request.id, response);
-    remove(this.#files.request.taken);
+    await this.#heldFiles.remove(this.#files.request.taken);
     this.#note(response);
   }
 
@@ -217,7 +216,7 @@ export class FolderChannel {
     while (this.#read(asked)?.id === this.#answered) {
       if (this.#isOld()) {
         // Of a session that is over.
-        remove(asked);
+        await this.#heldFiles.remove(asked);
         return false;
       }
       await moment();
@@ -247,7 +246,7 @@ export class FolderChannel {
     const { folder } = this.#world;
     const bytes = new TextEncoder().encode(JSON.stringify(answer));
     try {
-      sweep(answersIn(folder));
+      await this.#sweep(answersIn(folder));
       writeFileAtomic(answerFile(folder, id), bytes, { mode: 0o644 });
     } catch (error) {
       this.#rest("unanswered", error);
@@ -267,9 +266,24 @@ export class FolderChannel {
       return FolderRequest.parse(JSON.parse(new TextDecoder().decode(bytes)));
     } catch (error) {
       this.#rest("strange", error);
-      remove(path);
+      this.#heldFiles.remove(path);
       return undefined;
     }
+  }
+
+  /**
+   * Removes what was fetched, or never will be, from a folder that the agent alone writes.
+   *
+   * @throws Error when it is full of answers that somebody keeps open
+   */
+  async #sweep(answers: string): Promise<void> {
+    let left = 0;
+    for (const { name } of Deno.readDirSync(answers)) {
+      const path = `${answers}/${name}`;
+      if (isForgotten(path)) await this.#heldFiles.remove(path);
+      left++;
+    }
+    if (left > MOST_ANSWERS) throw new Error(`There are ${left} answers that nobody fetches.`);
   }
 
   #rest(why: string, error: unknown): void {
@@ -277,21 +291,6 @@ export class FolderChannel {
     const { log, name } = this.#world;
     log.debug("channel.rests", { channel: name, why, reason: String(error).slice(0, 500) });
   }
-}
-
-/**
- * Removes what was fetched, or never will be, from a folder that the agent alone writes.
- *
- * @throws Error when it is full of answers that somebody keeps open
- */
-function sweep(answers: string): void {
-  let left = 0;
-  for (const { name } of Deno.readDirSync(answers)) {
-    const path = `${answers}/${name}`;
-    if (isForgotten(path)) remove(path);
-    left++;
-  }
-  if (left > MOST_ANSWERS) throw new Error(`There are ${left} answers that nobody fetches.`);
 }
 
 function isForgotten(path: string): boolean {
@@ -306,13 +305,4 @@ function isForgotten(path: string): boolean {
 
 function moment(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 20));
-}
-
-/** What cannot be removed, or is a full folder, stays: it is in its owner's way alone. */
-function remove(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch {
-    // See above.
-  }
 }

@@ -6,6 +6,7 @@ import { isThere } from "../platform/presence.ts";
 import type { DoorsWorld } from "./doors.ts";
 import { asksIn, slotFiles } from "./exchange_folder.ts";
 import { FolderWatch } from "./folder_watch.ts";
+import { pause } from "./pause.ts";
 import type { WorkerHandle } from "./worker_handle.ts";
 import { CONTROL, type WorkerMessage } from "./worker_messages.ts";
 
@@ -17,6 +18,9 @@ const LOOK_EVERY = 5000;
 
 /** Times that a folder is tried to be removed, 100 ms apart. */
 const MOST_TRIES = 20;
+
+/** How long an agent that ends waits for its folders to be removed, milliseconds. */
+const REMOVED_IN = 5000;
 
 /** All doors of one agent. */
 export class FolderDoors {
@@ -47,7 +51,11 @@ export class FolderDoors {
   /** Closes all, for good: a worker that is about to end may still say whose it wants open. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#folders().map((uid) => this.#remove(uid)));
+    const removed = this.#folders().map((uid) => this.#remove(uid));
+    // A user can hold a file there so that whoever removes it waits.
+    const end = new AbortController();
+    await Promise.race([Promise.all(removed), pause(REMOVED_IN, end.signal)]);
+    end.abort();
     this.#doors.get(CONTROL)?.close();
   }
 
