@@ -35,6 +35,7 @@ testWith(
   }a signed renewal, and OFF leaves nothing`,
   async () => {
     await withUserAgent(async (scratch) => {
+      using _local = stateOfSomebody("Zoë Müller 鍵");
       await using portal = await startPortal(scratch);
       const before = await everything();
       const device = windowsDevice(undefined);
@@ -67,6 +68,19 @@ testWith(
     });
   },
 );
+
+/** The user's own folder for state is below one of this name, until it is disposed of. */
+function stateOfSomebody(name: string): Disposable {
+  const usual = Deno.env.get("LOCALAPPDATA");
+  const local = Deno.makeTempDirSync({ prefix: `${name} ` });
+  Deno.env.set("LOCALAPPDATA", local);
+  return {
+    [Symbol.dispose]() {
+      if (usual !== undefined) Deno.env.set("LOCALAPPDATA", usual);
+      Deno.removeSync(local, { recursive: true });
+    },
+  };
+}
 
 function deviceRoot({ authority }: ScratchUserAgent, state: State): DeviceRoot {
   const device = {
