@@ -182,7 +182,8 @@ Deno.test("nobody is called where nobody waits, or where a session left its ques
     const channel = scratch.open();
     assert.equal(await channel.call(), false);
     const stale = { id: crypto.randomUUID(), method: "GET", path: "/news", headers: {} };
-    await Deno.writeTextFile(scratch.question.asked, JSON.stringify(stale));
+    await Deno.writeTextFile(scratch.question.unfinished, JSON.stringify(stale));
+    await Deno.rename(scratch.question.unfinished, scratch.question.asked);
     assert.equal(await channel.call(), false);
     assert.ok(!isThere(scratch.question.asked), "it is swept");
   }));
