@@ -19,10 +19,11 @@ export async function profileCommand(
 ): Promise<number> {
   const { paths } = await devicePlatform(root);
   const path = `${paths.stateDir}/state.db`;
-  if (readable(path) === "denied") {
+  const there = readable(path);
+  if (there === "denied") {
     throw new Problem("internal", "Only root may read what the server wants: run it with sudo.");
   }
-  const body = readable(path) === "absent" ? undefined : desiredBody(path);
+  const body = there === "absent" ? undefined : desiredBody(path);
   if (body === undefined) {
     output.err("This device has not heard its agent server yet: enrol it first.\n");
     return EXIT.notEnrolled;
@@ -30,7 +31,9 @@ export async function profileCommand(
   const { brand, selection } = parseDesiredState(JSON.parse(body));
   const profile = configurationProfile({ brand, patterns: selection.patterns });
   try {
-    await Deno.writeTextFile(file, profile, { createNew: true, mode: 0o644 });
+    await Deno.writeTextFile(file, profile, { createNew: true });
+    // It is for whoever feeds the MDM, not for root alone.
+    if (Deno.build.os !== "windows") await Deno.chmod(file, 0o644);
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
     throw new Problem("internal", `${file} is there already: name another file, or move it away.`);

@@ -19,6 +19,7 @@ Deno.test("profile writes what the agent server wants to a new file, once the se
     await device.enroll(server);
     await runProgram(program, ["agent", "--once"]);
     assert.deepEqual(await profile(), { code: 0, out: `Profile: ${file}\n`, err: "" });
+    assert.equal(((await Deno.stat(file)).mode ?? 0) & 0o777, 0o644, "others may read it");
     const text = await Deno.readTextFile(file);
     assert.equal(memberOf(readPropertyList(text), "PayloadType"), "Configuration");
     assert.ok(text.includes("https://[*.]portal.test"), text);
