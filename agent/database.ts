@@ -4,6 +4,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { Problem } from "../platform/errors.ts";
 import { hasRoom } from "../platform/room.ts";
+import { systemWords } from "./system_words.ts";
 
 /** A state file of a newer version of this program: refused, untouched. */
 export class NewerDatabase extends Error {
@@ -22,14 +23,14 @@ export class DamagedDatabase extends Error {
   constructor(path: string, why: string) {
     super(
       `'${path}' is damaged (${why}). The agent sets it aside and goes on with what can be read ` +
-        "of it; start the agent anew: systemctl restart device-trust.",
+        `of it; start the agent anew: ${systemWords(Deno.build.os).restart}.`,
     );
   }
 }
 
 /**
- * Opens (or creates, as the umask has it) the database at `path` and brings it to the newest version: one
- * migration a version, each applied once and in one transaction.
+ * Opens (or creates, as the umask has it) the database at `path` and brings it to the newest
+ * version: one migration a version, each applied once and in one transaction.
  *
  * @throws NewerDatabase when the file was written by a newer version
  * @throws DamagedDatabase

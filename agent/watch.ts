@@ -19,6 +19,7 @@ import {
   type ServerClient,
   type ServerClock,
 } from "./server_client.ts";
+import { systemWords } from "./system_words.ts";
 import { WorkerHandle } from "./worker_handle.ts";
 import type { WorkerNews } from "./worker_messages.ts";
 
@@ -291,6 +292,6 @@ function stateLost({ stateDir }: SystemPaths): Problem {
   return new Problem(
     "internal",
     `'${stateDir}/state.db' was removed or damaged while the agent ran. The agent ends, and takes ` +
-      "up what is left when it is started anew: systemctl restart device-trust.",
+      `up what is left when it is started anew: ${systemWords(Deno.build.os).restart}.`,
   );
 }

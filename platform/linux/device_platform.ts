@@ -2,6 +2,7 @@
 import type { Account } from "../accounts.ts";
 import { runCommand } from "../command.ts";
 import { readUserFile } from "../files.ts";
+import { hashedMachineId } from "../machine_id.ts";
 import { systemPaths } from "../paths.ts";
 import type { DoctorPlatform, SelfProgram } from "../platform.ts";
 import { makeRunFolders, makeStateFolder } from "../run_folders.ts";
@@ -25,7 +26,7 @@ export function linuxDevice(root: string | undefined): DoctorPlatform {
     meeting: "sockets",
     async system() {
       const { hostname, osVersion, machineId } = readSystemInfo(root);
-      const machine = machineId === undefined ? {} : { machine: await sha256(machineId) };
+      const machine = machineId === undefined ? {} : { machine: await hashedMachineId(machineId) };
       return { os: "linux", hostname, osVersion, ...machine };
     },
     account: (username) => lookUpAccount(username, accounts),
@@ -91,9 +92,4 @@ export function linuxDevice(root: string | undefined): DoctorPlatform {
 /** Under `--root` a user-agent may run with a uid that is not its account's, so it is told. */
 function accountOf(account: Account, root: string | undefined): Record<string, string> {
   return root === undefined ? {} : { DEVICE_TRUST_UID: account.uid };
-}
-
-async function sha256(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -2,6 +2,7 @@
 import { type RunCommand, runCommand } from "../command.ts";
 import { ourPattern } from "../filter_entries.ts";
 import { readUserFile } from "../files.ts";
+import { hashedMachineId } from "../machine_id.ts";
 import { systemPaths } from "../paths.ts";
 import type { DoctorPlatform } from "../platform.ts";
 import { makeRunFolders, makeStateFolder } from "../run_folders.ts";
@@ -46,7 +47,7 @@ export function macosDevice(
         // A device under a root is none of this Mac's.
         root === undefined ? readMachineId(mac.run) : undefined,
       ]);
-      const machine = machineId === undefined ? {} : { machine: await sha256(machineId) };
+      const machine = machineId === undefined ? {} : { machine: await hashedMachineId(machineId) };
       return {
         os: "macos",
         hostname: mac.hostname().slice(0, 255) || "localhost",
@@ -110,9 +111,4 @@ function thisMac(): MacDevice {
     now: Date.now,
     pause: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
   };
-}
-
-async function sha256(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return new Uint8Array(digest).toHex();
 }

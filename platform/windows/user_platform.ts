@@ -51,12 +51,14 @@ export function windowsUser(root: string | undefined): UserPlatform {
     },
     answerChallenge() {
       const nothing = { requested: false, caNames: [], candidates: [], serverVerified: false };
-      throw new ChallengeFailed(
-        "connect",
-        "internal",
-        "A browser's answer is not tried on Windows, whose keys this program's TLS cannot use: " +
-          "open the portal in the browser",
-        nothing,
+      return Promise.reject(
+        new ChallengeFailed(
+          "connect",
+          "internal",
+          "A browser's answer is not tried on Windows, whose keys this program's TLS cannot use: " +
+            "open the portal in the browser",
+          nothing,
+        ),
       );
     },
   };
