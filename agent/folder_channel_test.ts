@@ -6,6 +6,7 @@ import { answersIn, asksIn, type SlotFiles, slotFiles } from "./exchange_folder.
 import { FolderChannel } from "./folder_channel.ts";
 import { folderExchange } from "./folder_exchange.ts";
 import { openLog } from "./log.ts";
+import { until } from "../tests/until.ts";
 
 const LINGER = 200;
 
@@ -76,15 +77,6 @@ async function withFolder(test: (scratch: Scratch) => Promise<void>): Promise<vo
   } finally {
     await scratch.close();
     await Deno.remove(folder, { recursive: true });
-  }
-}
-
-/** Waits until it is true. */
-async function until(what: string, isTrue: () => boolean): Promise<void> {
-  const end = performance.now() + 20_000;
-  while (!isTrue()) {
-    assert.ok(performance.now() < end, `it is not true that ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 

@@ -6,6 +6,7 @@ import { answersIn, asksIn, slotFiles } from "./exchange_folder.ts";
 import { FolderDoors } from "./folder_doors.ts";
 import { openLog } from "./log.ts";
 import { CONTROL } from "./worker_messages.ts";
+import { until } from "../tests/until.ts";
 
 class Scratch {
   readonly paths: SystemPaths;
@@ -48,15 +49,6 @@ async function withDoors(test: (scratch: Scratch) => Promise<void>): Promise<voi
   } finally {
     await scratch.doors.close();
     await Deno.remove(folder, { recursive: true });
-  }
-}
-
-/** Waits until it is true. */
-async function until(what: string, isTrue: () => boolean): Promise<void> {
-  const end = performance.now() + 20_000;
-  while (!isTrue()) {
-    assert.ok(performance.now() < end, `it is not true that ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 

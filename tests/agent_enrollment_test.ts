@@ -1,6 +1,7 @@
 /** An agent that finds a configuration enrols itself; and who may read what it then keeps. */
 import assert from "node:assert/strict";
-import { runProgram, until } from "./product.ts";
+import { runProgram } from "./product.ts";
+import { until } from "./until.ts";
 import { seeItWork, startProgram, withDevice, type World } from "./running_agent.ts";
 import { serverFigures } from "./server_figures.ts";
 import { testWith } from "./skip.ts";

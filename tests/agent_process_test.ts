@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { State } from "../agent/state.ts";
 import { homeOf } from "./device_root.ts";
-import { runProgram, until } from "./product.ts";
+import { runProgram } from "./product.ts";
+import { until } from "./until.ts";
 import {
   rolesUnder,
   type RunningProgram,

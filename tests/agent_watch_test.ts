@@ -9,7 +9,8 @@ import { State } from "../agent/state.ts";
 import { systemPaths } from "../platform/paths.ts";
 import { inPassableFolder, makeDeviceRoot } from "./device_root.ts";
 import { DistortedServer } from "./distorted_server.ts";
-import { driveDevice, programFromSource, startMockServer, until } from "./product.ts";
+import { driveDevice, programFromSource, startMockServer } from "./product.ts";
+import { until } from "./until.ts";
 import { seeItWork, startProgram, withDevice } from "./running_agent.ts";
 import { serverFigures } from "./server_figures.ts";
 

@@ -17,7 +17,8 @@ import { systemPaths } from "../platform/paths.ts";
 import { type ClockDevice, DAY, withClockDevice, YEAR } from "./clock_device.ts";
 import { makeDeviceRoot } from "./device_root.ts";
 import { withDistortedServer } from "./distorted_server.ts";
-import { driveDevice, programFromSource, until } from "./product.ts";
+import { driveDevice, programFromSource } from "./product.ts";
+import { until } from "./until.ts";
 
 /** Several rounds, after which there is what was there before, and nobody asked for anything. */
 async function expectRest(device: ClockDevice, serials: string[], what: string): Promise<void> {

@@ -4,7 +4,8 @@ import { desiredState } from "../mock_server/desired_state.ts";
 import { type DistortedServer, withDistortedServer } from "./distorted_server.ts";
 import { HostileDevice } from "./hostile_device.ts";
 import { NSS_WITNESSES } from "./nss_witness.ts";
-import { driveDevice, until } from "./product.ts";
+import { driveDevice } from "./product.ts";
+import { until } from "./until.ts";
 import { testWith } from "./skip.ts";
 
 testWith(

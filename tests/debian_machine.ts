@@ -5,7 +5,8 @@
  * gone with the machine, however it ends.
  */
 import { debianTree, type Suite } from "./debian_tree.ts";
-import { type Outcome, until } from "./product.ts";
+import { type Outcome } from "./product.ts";
+import { until } from "./until.ts";
 import type { MachineFact } from "./skip.ts";
 
 /** A machine that runs. Disposing of it ends all its processes. */

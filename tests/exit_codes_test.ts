@@ -12,8 +12,8 @@ import {
   programFromSource,
   runProgram,
   startMockServer,
-  until,
 } from "./product.ts";
+import { until } from "./until.ts";
 import { testWith } from "./skip.ts";
 
 const Time = z.iso.datetime();

@@ -16,8 +16,8 @@ import {
   type DrivenServer,
   programFromSource,
   startMockServer,
-  until,
 } from "./product.ts";
+import { until } from "./until.ts";
 import { rolesUnder, type RunningProgram, startProgram } from "./running_agent.ts";
 import { testWith } from "./skip.ts";
 

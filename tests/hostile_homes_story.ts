@@ -14,7 +14,8 @@ import {
   SCRATCH,
   tellStory,
 } from "./private_root.ts";
-import { driveDevice, startMockServer, until } from "./product.ts";
+import { driveDevice, startMockServer } from "./product.ts";
+import { until } from "./until.ts";
 
 /** What is planted at a path of a home, and the place of a link's target among others' things. */
 const PATHS: readonly [path: string, counterpart: string][] = [

@@ -8,7 +8,8 @@ import { createCsr } from "../agent/csr.ts";
 import { EXTRA_GROUP, RAN, setHostileStage } from "./hostile_stage.ts";
 import { httpRequest } from "./hostile_user.ts";
 import { asUser, execute, executeAs, tellStory } from "./private_root.ts";
-import { driveDevice, runProgram, until } from "./product.ts";
+import { driveDevice, runProgram } from "./product.ts";
+import { until } from "./until.ts";
 import { processesWith, type ProcessFacts, processFacts } from "./story_processes.ts";
 
 const P256 = { name: "ECDSA", namedCurve: "P-256" };

@@ -17,8 +17,8 @@ import {
   type DrivenServer,
   type Program,
   startMockServer,
-  until,
 } from "./product.ts";
+import { until } from "./until.ts";
 import { processesWith } from "./story_processes.ts";
 
 /** What the admin API says of one user of a device, as far as it is of interest here. */

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { expectEmpty, expectLeft, expectServed, isReported } from "./converged_device.ts";
-import { programFromSource, runProgram, until } from "./product.ts";
+import { programFromSource, runProgram } from "./product.ts";
+import { until } from "./until.ts";
 import {
   rolesUnder,
   type RunningProgram,

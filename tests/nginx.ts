@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import type { Portal } from "./portal_fixture.ts";
-import { until } from "./product.ts";
+import { until } from "./until.ts";
 
 const DOCUMENT = fileURLToPath(new URL("../docs/proxy.md", import.meta.url));
 

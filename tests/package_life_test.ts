@@ -17,7 +17,7 @@ import {
 import { CONTROL_GROUPS, type DebianMachine } from "./debian_machine.ts";
 import { SUITES } from "./debian_tree.ts";
 import { NAMESPACES } from "./private_root.ts";
-import { until } from "./product.ts";
+import { until } from "./until.ts";
 import { shellBlocks } from "./documents.ts";
 import { testWith } from "./skip.ts";
 import { bundleOf, storeContents } from "./store_contents.ts";

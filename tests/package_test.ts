@@ -7,7 +7,7 @@ import { describe, makePackages } from "../platform/linux/package/build.ts";
 import type { Architecture } from "../platform/linux/package/deb.ts";
 import { POLICY_FOLDERS } from "../platform/linux/service.ts";
 import { buildPackage, CAN_COMPILE, FOR_THIS_MACHINE } from "./built_packages.ts";
-import { until } from "./product.ts";
+import { until } from "./until.ts";
 import { testWith } from "./skip.ts";
 import { execute } from "./private_root.ts";
 

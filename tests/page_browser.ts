@@ -1,7 +1,7 @@
 /** Debian's Chromium for pages that need no user of their own: headless, in a scratch home. */
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { CHROMIUM_FLAGS, devToolsOf } from "./chromium.ts";
-import { until } from "./product.ts";
+import { until } from "./until.ts";
 
 /** A running Chromium. Disposing of it ends it, and removes its home. */
 export interface PageBrowser extends AsyncDisposable {

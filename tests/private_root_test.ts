@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { TextLineStream } from "../agent/text_lines.ts";
 import { NAMESPACES, storyCommand, testInPrivateRoot } from "./private_root.ts";
-import { until } from "./product.ts";
+import { until } from "./until.ts";
 import { testWith } from "./skip.ts";
 
 const STORY = fileURLToPath(new URL("private_root_story.ts", import.meta.url));

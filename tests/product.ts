@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { Status, UserStatus } from "../agent/status.ts";
 import { TextLineStream } from "../agent/text_lines.ts";
 import { ServerFile } from "../mock_server/server_file.ts";
+import { until } from "./until.ts";
 
 /** How the program is started, without a command. */
 export type Program = readonly [string, ...string[]];
@@ -194,22 +195,6 @@ export function driveDevice(program: Program): DrivenDevice {
     },
   };
 }
-
-/** Waits until it is true. The pause between looks is short against what is waited for. */
-export async function until(
-  what: string,
-  isTrue: () => boolean | Promise<boolean>,
-): Promise<void> {
-  const end = performance.now() + PATIENCE_MS;
-  while (!await isTrue()) {
-    if (performance.now() > end) {
-      throw new Error(`After ${PATIENCE_MS / 1000} s it is not true that ${what}.`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
-const PATIENCE_MS = 40_000;
 
 function idOf(user: unknown): string {
   if (typeof user === "object" && user !== null && "userId" in user) return String(user.userId);

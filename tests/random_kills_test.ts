@@ -11,8 +11,8 @@ import {
   type Program,
   programFromSource,
   startMockServer,
-  until,
 } from "./product.ts";
+import { until } from "./until.ts";
 import { processesUnder, type RunningProgram, startProgram } from "./running_agent.ts";
 import { Random } from "./simulation/random.ts";
 import { testWith } from "./skip.ts";

@@ -17,7 +17,8 @@ import {
   SCRATCH,
   tellStory,
 } from "./private_root.ts";
-import { driveDevice, startMockServer, until } from "./product.ts";
+import { driveDevice, startMockServer } from "./product.ts";
+import { until } from "./until.ts";
 
 const ROOT_NAME = rootName(DEFAULT_BRAND);
 const RENEWALS = 10;

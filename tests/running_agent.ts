@@ -11,8 +11,8 @@ import {
   type Program,
   programFromSource,
   startMockServer,
-  until,
 } from "./product.ts";
+import { until } from "./until.ts";
 
 /** A device with one account, alice, and the server that it may enrol at. */
 export interface World {

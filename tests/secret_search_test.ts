@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import { generateKeyPairSync } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
 import { inPassableFolder } from "./device_root.ts";
-import { until } from "./product.ts";
+import { until } from "./until.ts";
 import { SecretRun } from "./secret_run.ts";
 import { Evidence, secretKey, secretText } from "./secret_search.ts";
 

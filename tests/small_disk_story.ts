@@ -7,7 +7,8 @@ import { existsSync } from "node:fs";
 import { installProgram } from "./installed_program.ts";
 import { certutilTrust, makeDatabase, plantOwnThings } from "./nss_witness.ts";
 import { execute, makeUser, SCRATCH, tellStory } from "./private_root.ts";
-import { driveDevice, runProgram, startMockServer, until } from "./product.ts";
+import { driveDevice, runProgram, startMockServer } from "./product.ts";
+import { until } from "./until.ts";
 import { makeThrowawayCa } from "./throwaway_ca.ts";
 
 const STATE = "/var/lib/device-trust";

@@ -4,7 +4,8 @@ import { ensureRootOwnedDir } from "../platform/files.ts";
 import { State } from "../agent/state.ts";
 import { TextLineStream } from "../agent/text_lines.ts";
 import { inPassableFolder } from "./device_root.ts";
-import { type Program, programFromSource, until } from "./product.ts";
+import { type Program, programFromSource } from "./product.ts";
+import { until } from "./until.ts";
 import { testWith } from "./skip.ts";
 
 /** A device without an agent, whose state a test writes. */

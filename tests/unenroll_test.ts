@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { homeOf } from "./device_root.ts";
-import { type DrivenServer, runProgram, until } from "./product.ts";
+import { type DrivenServer, runProgram } from "./product.ts";
+import { until } from "./until.ts";
 import {
   type RunningProgram,
   socketsBelow,

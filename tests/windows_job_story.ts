@@ -10,7 +10,8 @@ import { ServerFile } from "../mock_server/server_file.ts";
 import { systemPaths, userPaths } from "../platform/paths.ts";
 import { isThere } from "../platform/presence.ts";
 import { askWitness, whatIsLeft } from "./certstore_places.ts";
-import { administer, driveDevice, type Program, runProgram, until } from "./product.ts";
+import { administer, driveDevice, type Program, runProgram } from "./product.ts";
+import { until } from "./until.ts";
 
 const PROGRAM: Program = [
   Deno.execPath(),
